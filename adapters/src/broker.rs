@@ -1,0 +1,166 @@
+//! Message queue: one trait, carried by RabbitMQ ([`amqp`]) or by a table of SQLite ([`embedded`]).
+//!
+//! Delivery is at least once. A publication counts only when [`Broker::publish`] returns `Ok`; a delivery stays with
+//! the queue until it is settled.
+
+pub mod amqp;
+pub mod embedded;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use thiserror::Error;
+
+/// A message on its way through the queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Stable identity, by which a receiver recognises a duplicate.
+    pub id: String,
+    /// Media type of the body.
+    pub content_type: String,
+    /// Opaque to the broker.
+    pub body: Bytes,
+}
+
+/// Why the broker did not do as asked. Every variant is temporary except [`BrokerError::Unroutable`] and
+/// [`BrokerError::Configuration`].
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BrokerError {
+    /// No connection; one is being made in the background.
+    #[error("the broker is not connected: {0}")]
+    Disconnected(String),
+    /// The broker refused responsibility for the message.
+    #[error("the broker did not confirm message {id}: {reason}")]
+    NotConfirmed {
+        /// [`Message::id`].
+        id: String,
+        /// In the broker's words.
+        reason: String,
+    },
+    /// The mandatory flag brought the message back: no queue is bound.
+    #[error("message {0} was returned: no queue takes it")]
+    Unroutable(String),
+    /// The URL or the queue's declaration is wrong.
+    #[error("broker configuration: {0}")]
+    Configuration(String),
+}
+
+/// A durable queue with a dead-letter queue behind it.
+#[async_trait]
+pub trait Broker: Send + Sync + 'static {
+    /// Hands a message over; `Ok` once the broker has it on stable storage.
+    ///
+    /// # Errors
+    /// Any [`BrokerError`]: the message is still the caller's, who tries again.
+    async fn publish(&self, message: &Message) -> Result<(), BrokerError>;
+
+    /// Starts a competing consumer with at most `prefetch` unsettled deliveries. It survives lost connections.
+    ///
+    /// # Errors
+    /// [`BrokerError::Configuration`]; a missing connection is waited for, not reported.
+    async fn consume(&self, prefetch: u16) -> Result<Box<dyn Consumer>, BrokerError>;
+
+    /// Messages ready for delivery and messages in the dead-letter queue.
+    ///
+    /// # Errors
+    /// [`BrokerError::Disconnected`].
+    async fn depth(&self) -> Result<Depth, BrokerError>;
+
+    /// `Err` with the reason while the broker cannot be used.
+    ///
+    /// # Errors
+    /// [`BrokerError::Disconnected`].
+    fn health(&self) -> Result<(), BrokerError>;
+
+    /// Says goodbye to the broker: unsettled deliveries go back to the queue.
+    async fn close(&self);
+}
+
+/// Number of messages at rest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Depth {
+    /// Ready for delivery.
+    pub ready: u64,
+    /// In the dead-letter queue.
+    pub dead: u64,
+}
+
+/// One consumer of the queue.
+#[async_trait]
+pub trait Consumer: Send {
+    /// The next delivery; waits for ever while there is none or no connection. Cancel safe.
+    async fn next(&mut self) -> Delivery;
+}
+
+/// A message that stays with the queue until it is settled; dropped unsettled, it is delivered again.
+pub struct Delivery {
+    /// What was published.
+    pub message: Message,
+    /// Earlier deliveries of this message that were not acknowledged.
+    pub redeliveries: u64,
+    settle: Box<dyn Settle>,
+}
+
+impl Delivery {
+    /// Wraps a message with the means to settle it.
+    #[must_use]
+    pub fn new(message: Message, redeliveries: u64, settle: Box<dyn Settle>) -> Self {
+        Self { message, redeliveries, settle }
+    }
+
+    /// Done: the queue forgets the message.
+    ///
+    /// # Errors
+    /// [`BrokerError::Disconnected`]: the message will come again.
+    pub async fn ack(self) -> Result<(), BrokerError> {
+        self.settle.ack().await
+    }
+
+    /// Not now: the message goes back to the queue.
+    ///
+    /// # Errors
+    /// [`BrokerError::Disconnected`]: the message will come again all the same.
+    pub async fn requeue(self) -> Result<(), BrokerError> {
+        self.settle.requeue().await
+    }
+
+    /// Never: the message goes to the dead-letter queue, with the reason.
+    ///
+    /// # Errors
+    /// [`BrokerError::Disconnected`]: the message will come again.
+    pub async fn reject(self, reason: &str) -> Result<(), BrokerError> {
+        self.settle.reject(&self.message, reason).await
+    }
+}
+
+/// How a broker settles one delivery.
+#[async_trait]
+pub trait Settle: Send + Sync {
+    /// See [`Delivery::ack`].
+    ///
+    /// # Errors
+    /// [`BrokerError::Disconnected`].
+    async fn ack(self: Box<Self>) -> Result<(), BrokerError>;
+    /// See [`Delivery::requeue`].
+    ///
+    /// # Errors
+    /// [`BrokerError::Disconnected`].
+    async fn requeue(self: Box<Self>) -> Result<(), BrokerError>;
+    /// See [`Delivery::reject`].
+    ///
+    /// # Errors
+    /// [`BrokerError::Disconnected`].
+    async fn reject(self: Box<Self>, message: &Message, reason: &str) -> Result<(), BrokerError>;
+}
+
+/// Opens the broker that `url` names: `amqp://`, `amqps://`, or `sqlite:PATH` for the embedded one.
+///
+/// Returns at once: a broker that is away is connected to in the background, for ever, with backoff.
+///
+/// # Errors
+/// [`BrokerError::Configuration`] for a URL that cannot be used.
+pub async fn open(url: &str, queue: &str) -> Result<Arc<dyn Broker>, BrokerError> {
+    todo!("{url} {queue}")
+}

@@ -1,0 +1,342 @@
+//! The shared database, SQLite or PostgreSQL by URL: fence, inbox, items, files and the mail outbox.
+//!
+//! Every write names the [`Token`] of the leader it is made for, and the database checks it in the same transaction: a
+//! stale leader writes nothing.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::item::Item;
+
+/// The fencing token: an election term and who won it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token {
+    /// Term of the election.
+    pub term: u64,
+    /// Id of the leader.
+    pub holder: u16,
+}
+
+/// The current leader, as the database has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leader {
+    /// What its writes carry.
+    pub token: Token,
+    /// Base URL of its web server.
+    pub url: String,
+}
+
+/// Why the database did not answer.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum DatabaseError {
+    /// The token is not the current one: this leader has been replaced, by the leader named.
+    #[error("stale leader: the fence is at {0:?}")]
+    Fenced(Option<Leader>),
+    /// The database is away, busy or full: try again.
+    #[error("the database is unavailable: {0}")]
+    Unavailable(String),
+    /// The URL, the schema or the request is wrong.
+    #[error("database: {0}")]
+    Invalid(String),
+}
+
+/// One item with the message that brought it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Incoming {
+    /// [`crate::broker::Message::id`]: the idempotency key.
+    pub message_id: String,
+    /// What to store.
+    pub item: Item,
+}
+
+/// What became of one write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Stored now.
+    Stored,
+    /// The same key with the same content was stored before; nothing changed.
+    Duplicate,
+    /// The same key was used before for other content; nothing changed.
+    Conflict,
+}
+
+/// An item as stored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StoredItem {
+    /// What was scraped.
+    #[serde(flatten)]
+    pub item: Item,
+    /// Milliseconds since the Unix epoch, when the item was first stored.
+    pub first_stored_at_ms: i64,
+    /// Milliseconds since the Unix epoch, when it was last changed.
+    pub stored_at_ms: i64,
+    /// Term under which it was last changed.
+    pub term: u64,
+    /// Times the item was stored with new content, from 1.
+    pub revision: u64,
+}
+
+/// Which items, in which order, from where.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ItemQuery {
+    /// Words that must all occur in the title or the fields; case does not matter.
+    pub search: Option<String>,
+    /// Only this site.
+    pub site: Option<String>,
+    /// Only items whose field of this name …
+    pub field: Option<String>,
+    /// … has this text (for a field named above).
+    pub value: Option<String>,
+    /// Where the page before ended ([`Page::next`]).
+    pub cursor: Option<String>,
+    /// Rows a page, 1 to 200; 50 unless told.
+    pub limit: Option<u32>,
+}
+
+/// One page of rows, most recently stored first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Page<T> {
+    /// The rows.
+    pub rows: Vec<T>,
+    /// Cursor of the next page; none on the last.
+    pub next: Option<String>,
+}
+
+/// A file to store, with where it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewFile {
+    /// Path on the FTP server.
+    pub path: String,
+    /// Modification time on the FTP server, milliseconds since the Unix epoch.
+    pub modified_at_ms: i64,
+    /// Media type.
+    pub content_type: String,
+    /// Lower-case hexadecimal SHA-256 of the content: the idempotency key.
+    pub sha256: String,
+    /// The content.
+    pub content: Vec<u8>,
+}
+
+/// A stored file, without its content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredFile {
+    /// Identity: the lower-case hexadecimal SHA-256 of the content.
+    pub sha256: String,
+    /// Path on the FTP server it was first fetched from.
+    pub path: String,
+    /// Bytes.
+    pub size: u64,
+    /// Media type.
+    pub content_type: String,
+    /// Modification time on the FTP server, milliseconds since the Unix epoch.
+    pub modified_at_ms: i64,
+    /// Milliseconds since the Unix epoch.
+    pub stored_at_ms: i64,
+    /// Term under which it was stored.
+    pub term: u64,
+}
+
+/// A mail to send once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewMail {
+    /// Identity of the occasion: a second mail with the same key is not stored.
+    pub key: String,
+    /// One line.
+    pub subject: String,
+    /// Plain text.
+    pub body: String,
+}
+
+/// A mail claimed from the outbox, to be sent by the claimer alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimedMail {
+    /// Row, from which the Message-ID is derived.
+    pub id: i64,
+    /// What to send.
+    pub mail: NewMail,
+    /// Failed attempts before this one.
+    pub attempts: u32,
+}
+
+/// What became of an attempt to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MailOutcome {
+    /// The server took it.
+    Sent,
+    /// A transient failure: again after `delay`.
+    Retry {
+        /// Time to wait.
+        delay: std::time::Duration,
+        /// In the server's words.
+        error: String,
+    },
+    /// A permanent failure: kept, visible, not tried again.
+    Dead {
+        /// In the server's words.
+        error: String,
+    },
+}
+
+/// What the database holds, in rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Distinct items.
+    pub items: u64,
+    /// Distinct files.
+    pub files: u64,
+    /// Mails sent.
+    pub mails_sent: u64,
+    /// Mails waiting, tried or not.
+    pub mails_waiting: u64,
+    /// Mails given up.
+    pub mails_dead: u64,
+}
+
+/// A pool of connections to the shared database. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Database {}
+
+impl Database {
+    /// Opens the database that `url` names (`sqlite:PATH`, `postgres://…`) and brings its schema up to date.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Unavailable`] while the server is away (the caller tries again), [`DatabaseError::Invalid`] for
+    /// a URL or a schema that cannot be used.
+    pub async fn open(url: &str) -> Result<Self, DatabaseError> {
+        todo!("{url}")
+    }
+
+    /// Asks the database for a sign of life.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Unavailable`].
+    pub async fn ping(&self) -> Result<(), DatabaseError> {
+        todo!()
+    }
+
+    /// Raises the fence to `leader`'s token: the barrier before the first act as leader. Raising it again with the same
+    /// token is harmless. In the same transaction a mail about the change is put into the outbox.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Fenced`] if the fence is at a higher term, or at this term with another holder.
+    pub async fn promote(&self, leader: &Leader) -> Result<(), DatabaseError> {
+        todo!("{leader:?}")
+    }
+
+    /// The leader the fence is at.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Unavailable`].
+    pub async fn leader(&self) -> Result<Option<Leader>, DatabaseError> {
+        todo!()
+    }
+
+    /// Stores a batch in one transaction: fence, inbox, items. One outcome per entry, in order.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Fenced`]: nothing was stored.
+    pub async fn store_items(&self, token: &Token, batch: &[Incoming]) -> Result<Vec<Outcome>, DatabaseError> {
+        todo!("{token:?} {batch:?}")
+    }
+
+    /// A page of items.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Invalid`] for a cursor or a limit that was not given by this database.
+    pub async fn items(&self, query: &ItemQuery) -> Result<Page<StoredItem>, DatabaseError> {
+        todo!("{query:?}")
+    }
+
+    /// One item by its id.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Unavailable`].
+    pub async fn item(&self, id: &str) -> Result<Option<StoredItem>, DatabaseError> {
+        todo!("{id}")
+    }
+
+    /// Names of the sites that have items, in order.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Unavailable`].
+    pub async fn sites(&self) -> Result<Vec<String>, DatabaseError> {
+        todo!()
+    }
+
+    /// Stores a file in one transaction with its ledger entry and a mail about it.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Fenced`]: nothing was stored.
+    pub async fn store_file(&self, token: &Token, file: &NewFile) -> Result<Outcome, DatabaseError> {
+        todo!("{token:?} {file:?}")
+    }
+
+    /// Whether the ledger has a file of this path, size and modification time.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Unavailable`].
+    pub async fn has_file(&self, path: &str, size: u64, modified_at_ms: i64) -> Result<bool, DatabaseError> {
+        todo!("{path} {size} {modified_at_ms}")
+    }
+
+    /// A page of files, newest first.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Invalid`] for a cursor or a limit that was not given by this database.
+    pub async fn files(&self, cursor: Option<&str>, limit: Option<u32>) -> Result<Page<StoredFile>, DatabaseError> {
+        todo!("{cursor:?} {limit:?}")
+    }
+
+    /// One file with its content, by its SHA-256.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Unavailable`].
+    pub async fn file(&self, sha256: &str) -> Result<Option<(StoredFile, Vec<u8>)>, DatabaseError> {
+        todo!("{sha256}")
+    }
+
+    /// Puts a mail into the outbox, once per [`NewMail::key`].
+    ///
+    /// # Errors
+    /// [`DatabaseError::Fenced`]: nothing was stored.
+    pub async fn enqueue_mail(&self, token: &Token, mail: &NewMail) -> Result<Outcome, DatabaseError> {
+        todo!("{token:?} {mail:?}")
+    }
+
+    /// Claims up to `limit` due mails for `claim_for`; while the claim lasts nobody else gets them.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Fenced`]: nothing was claimed.
+    pub async fn claim_mails(
+        &self,
+        token: &Token,
+        limit: u32,
+        claim_for: std::time::Duration,
+    ) -> Result<Vec<ClaimedMail>, DatabaseError> {
+        todo!("{token:?} {limit} {claim_for:?}")
+    }
+
+    /// Records what became of a claimed mail. Needs no token: the mail has left (or not) whoever leads now.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Unavailable`]: the claim runs out and the mail is tried again.
+    pub async fn settle_mail(&self, id: i64, outcome: &MailOutcome) -> Result<(), DatabaseError> {
+        todo!("{id} {outcome:?}")
+    }
+
+    /// How much there is.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Unavailable`].
+    pub async fn counts(&self) -> Result<Counts, DatabaseError> {
+        todo!()
+    }
+
+    /// Closes the pool.
+    pub async fn close(&self) {
+        todo!()
+    }
+}

@@ -1,0 +1,3 @@
+//! HTTP: what all servers and clients here share.
+
+pub mod api;

@@ -1,0 +1,48 @@
+//! The item: what the scraper finds, the broker carries and the database keeps.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// One thing found on a site, with the fields its configuration asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Item {
+    /// Stable across runs: the same thing on the same site always has the same id (lower-case hexadecimal).
+    pub id: String,
+    /// Name of the site, as configured.
+    pub site: String,
+    /// Page the item was found on.
+    pub url: String,
+    /// What a person would call it.
+    pub title: String,
+    /// Configured fields: text as a JSON string, number as a JSON number, money as
+    /// `{"amount":"12.30","currency":"EUR"}`, URL as an absolute JSON string.
+    pub fields: BTreeMap<String, Value>,
+    /// Milliseconds since the Unix epoch.
+    pub scraped_at_ms: i64,
+}
+
+impl Item {
+    /// Media type of an item in a message.
+    pub const CONTENT_TYPE: &str = "application/vnd.symphony.item+json";
+
+    /// Reads the body of a message.
+    ///
+    /// # Errors
+    /// What is wrong with it, for the dead-letter queue.
+    pub fn from_message(content_type: &str, body: &[u8]) -> Result<Self, String> {
+        if content_type != Self::CONTENT_TYPE {
+            return Err(format!("content type {content_type} is not {}", Self::CONTENT_TYPE));
+        }
+        serde_json::from_slice(body).map_err(|error| format!("not an item: {error}"))
+    }
+
+    /// The body of a message.
+    ///
+    /// # Errors
+    /// None that an item can cause: its keys are strings and its numbers are finite.
+    pub fn to_message(&self) -> serde_json::Result<Vec<u8>> {
+        serde_json::to_vec(self)
+    }
+}

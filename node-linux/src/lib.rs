@@ -1,0 +1,3 @@
+//! The `symphony` binary as a library: roles, configuration and command line.
+
+pub mod config;
