@@ -1,0 +1,161 @@
+//! A handful of endpoints on one virtual clock, with a network and disks that do as the test says.
+
+#![allow(dead_code, reason = "every test binary uses its own part of this module")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that goes wrong may panic")]
+
+use std::collections::BTreeMap;
+
+use symphony_core::{
+    ClusterId, Config, DATAGRAM_SIZE_MAX, Duration, Endpoint, Event, Instant, Member, NodeId, Role, Saved, Timing,
+};
+
+pub type Node = Endpoint<6>;
+
+/// Endpoints by id, with the datagrams under way between them.
+pub struct Cluster {
+    pub now: Instant,
+    pub nodes: BTreeMap<u16, Node>,
+    pub events: BTreeMap<u16, Vec<Event>>,
+    pub delay: Duration,
+    members: Vec<Member>,
+    disks: BTreeMap<u16, Saved>,
+    cut: Vec<(u16, u16)>,
+    wire: Vec<(Instant, u16, u16, Vec<u8>)>,
+    boots: u64,
+    pub datagrams: usize,
+}
+
+impl Cluster {
+    pub fn new(members: &[Member]) -> Self {
+        let mut cluster = Self {
+            now: Instant::from_millis(1000),
+            nodes: BTreeMap::new(),
+            events: BTreeMap::new(),
+            delay: Duration::from_millis(1),
+            members: members.to_vec(),
+            disks: BTreeMap::new(),
+            cut: Vec::new(),
+            wire: Vec::new(),
+            boots: 0,
+            datagrams: 0,
+        };
+        for member in members {
+            cluster.disks.insert(member.id.0, Saved::provision([u8::try_from(member.id.0).unwrap(); 8]));
+            cluster.start(member.id.0);
+        }
+        cluster
+    }
+
+    pub fn voters(count: u16) -> Self {
+        Self::new(&(1..=count).map(Member::voter).collect::<Vec<_>>())
+    }
+
+    pub fn config(&self, id: u16) -> Config<6> {
+        Config::new(ClusterId([1; 16]), NodeId(id), &self.members, Timing::LOCAL, self.boots).unwrap()
+    }
+
+    /// Starts a node with what its disk has.
+    pub fn start(&mut self, id: u16) {
+        self.boots += 1;
+        let node = Node::new(self.config(id), self.disks[&id], self.now);
+        self.nodes.insert(id, node);
+        self.events.insert(id, Vec::new());
+    }
+
+    pub fn stop(&mut self, id: u16) {
+        self.nodes.remove(&id);
+    }
+
+    /// Cuts the link both ways.
+    pub fn cut(&mut self, a: u16, b: u16) {
+        self.cut.extend([(a, b), (b, a)]);
+    }
+
+    pub fn cut_off(&mut self, id: u16) {
+        for other in self.members.clone() {
+            self.cut(id, other.id.0);
+        }
+    }
+
+    pub fn heal(&mut self) {
+        self.cut.clear();
+    }
+
+    pub fn node(&mut self, id: u16) -> &mut Node {
+        self.nodes.get_mut(&id).unwrap()
+    }
+
+    /// Lets `time` pass.
+    pub fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.step(end) {}
+        self.now = end;
+    }
+
+    /// Lets time pass until `done`, for ten seconds at most.
+    #[track_caller]
+    pub fn run_until(&mut self, done: impl Fn(&Self) -> bool) {
+        let end = self.now + Duration::from_secs(10);
+        while !done(self) {
+            assert!(self.step(end), "not within ten seconds");
+        }
+    }
+
+    /// Ids of those who lead in the latest term that anyone leads in.
+    pub fn leaders(&self) -> Vec<u16> {
+        self.nodes.iter().filter(|(_, node)| node.role() == Role::Leader).map(|(id, _)| *id).collect()
+    }
+
+    /// Lets time pass until all running nodes that can hear anyone agree on a leader, and returns it.
+    #[track_caller]
+    pub fn elect(&mut self) -> u16 {
+        self.run_until(|cluster| {
+            let leaders = cluster.leaders();
+            leaders.len() == 1 && cluster.nodes.values().all(|node| node.leader() == Some(NodeId(leaders[0])))
+        });
+        self.leaders()[0]
+    }
+
+    fn step(&mut self, end: Instant) -> bool {
+        self.flush();
+        let timer = self.nodes.values().map(Node::next_deadline).min().unwrap_or(Instant::MAX);
+        let arrival = self.wire.iter().map(|(at, ..)| *at).min().unwrap_or(Instant::MAX);
+        let next = timer.min(arrival);
+        if next > end {
+            return false;
+        }
+        self.now = self.now.max(next);
+        let now = self.now;
+        let (due, later) = std::mem::take(&mut self.wire).into_iter().partition(|(at, ..)| *at <= now);
+        self.wire = later;
+        for (_, _, to, mut datagram) in due {
+            if let Some(node) = self.nodes.get_mut(&to) {
+                node.handle_datagram(now, &mut datagram).unwrap();
+            }
+        }
+        for node in self.nodes.values_mut() {
+            node.handle_timeout(now);
+        }
+        true
+    }
+
+    fn flush(&mut self) {
+        let now = self.now;
+        for (id, node) in &mut self.nodes {
+            while let Some(saved) = node.poll_persist() {
+                self.disks.insert(*id, saved);
+                node.handle_persisted(now, &saved);
+            }
+            let mut buffer = [0; DATAGRAM_SIZE_MAX];
+            while let Some(transmit) = node.poll_transmit(now, &mut buffer) {
+                self.datagrams += 1;
+                if !self.cut.contains(&(*id, transmit.to.0)) {
+                    self.wire.push((now + self.delay, *id, transmit.to.0, buffer[..transmit.len].to_vec()));
+                }
+            }
+            while let Some(event) = node.poll_event(now) {
+                self.events.get_mut(id).unwrap().push(event);
+            }
+        }
+    }
+}
