@@ -1,1 +1,3 @@
+//! What the simulator, the benches and the end-to-end tests share.
 
+pub mod failover;
