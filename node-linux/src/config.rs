@@ -21,6 +21,8 @@ mod role;
 mod secret;
 mod secret_file;
 pub mod section;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod validate;
 

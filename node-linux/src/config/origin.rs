@@ -21,8 +21,16 @@ pub(super) struct Place {
     source: Arc<Source>,
     /// Bytes; none: the file as a whole.
     span: Option<Range<usize>>,
-    /// Nothing of the line from this byte on is shown.
-    hidden_from: Option<usize>,
+    shown: Shown,
+}
+
+/// How much of the line of a place may be read by others.
+#[derive(Clone, Copy, Debug)]
+enum Shown {
+    All,
+    /// Nothing from this byte of the file on.
+    UpTo(usize),
+    Nothing,
 }
 
 /// A configuration file.
@@ -74,7 +82,8 @@ impl Origin {
     fn hiding(self, from: impl Fn(&str, &Range<usize>) -> usize) -> Self {
         match self {
             Self::File(mut place) => {
-                place.hidden_from = place.span.as_ref().map(|span| from(&place.source.text, span));
+                place.shown =
+                    place.span.as_ref().map_or(Shown::Nothing, |span| Shown::UpTo(from(&place.source.text, span)));
                 Self::File(place)
             }
             other => other,
@@ -85,13 +94,13 @@ impl Origin {
 impl Place {
     /// `span` of `source`, in bytes.
     pub(super) fn new(source: &Arc<Source>, span: Option<Range<usize>>) -> Self {
-        Self { source: Arc::clone(source), span, hidden_from: None }
+        Self { source: Arc::clone(source), span, shown: Shown::All }
     }
 
     /// The place without its line.
     #[must_use]
     pub(super) fn hiding_line(self) -> Self {
-        Self { hidden_from: Some(0), ..self }
+        Self { shown: Shown::Nothing, ..self }
     }
 
     /// The line it begins on.
@@ -128,11 +137,11 @@ impl Place {
         let (Some(span), Some((line, column))) = (&self.span, self.line_and_column()) else { return Ok(()) };
         let line_start = self.line_start();
         let full = self.line();
-        let hidden_from = self.hidden_from.unwrap_or(usize::MAX);
-        if hidden_from < line_start {
-            return Ok(());
-        }
-        let shown = full.get(..hidden_from - line_start).unwrap_or(full);
+        let shown = match self.shown {
+            Shown::All => full,
+            Shown::UpTo(end) => full.get(..end.saturating_sub(line_start)).unwrap_or_default(),
+            Shown::Nothing => return Ok(()),
+        };
         let ellipsis = match shown {
             _ if shown.len() == full.len() => "",
             _ if shown.ends_with('=') => " …",

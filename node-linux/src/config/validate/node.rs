@@ -18,7 +18,7 @@ fn timers(check: &mut Check<'_>, node: &Node) {
     let (min, max) = (node.election_timeout_min, node.election_timeout_max);
     if min <= node.heartbeat {
         let message = format!(
-            "node.election_timeout_min ({}) must be above node.heartbeat ({})",
+            "the shortest election timeout ({}) must be above the heartbeat ({})",
             humantime::format_duration(min),
             humantime::format_duration(node.heartbeat)
         );
@@ -27,7 +27,7 @@ fn timers(check: &mut Check<'_>, node: &Node) {
     }
     if max < min {
         let message = format!(
-            "node.election_timeout_max ({}) must not be below node.election_timeout_min ({})",
+            "the longest election timeout ({}) must not be below the shortest ({})",
             humantime::format_duration(max),
             humantime::format_duration(min)
         );

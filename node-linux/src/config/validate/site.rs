@@ -41,17 +41,15 @@ pub(super) fn check(check: &mut Check<'_>, site: &Site, path: &Path) {
 }
 
 fn pattern(text: &str) -> Result<(), String> {
-    match Regex::new(text) {
-        Ok(_) => Ok(()),
-        // The crate draws a syntax error over several lines; its last line says what is wrong.
-        Err(error) => {
-            let error = error.to_string();
-            let reason = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
-            Err(format!("not a regular expression: {reason}"))
-        }
-    }
+    Regex::new(text).map(|_| ()).map_err(|error| format!("not a regular expression: {}", reason(&error)))
 }
 
 fn selector(text: &str) -> Result<(), String> {
-    Selector::parse(text).map(|_| ()).map_err(|error| format!("not a CSS selector: {error}"))
+    Selector::parse(text).map(|_| ()).map_err(|error| format!("not a CSS selector: {}", reason(&error)))
+}
+
+/// Both parsers take several lines for some errors; the last says what is wrong.
+fn reason(error: &dyn std::error::Error) -> String {
+    let error = error.to_string();
+    error.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
 }
