@@ -76,7 +76,12 @@ impl fmt::Display for ValueError {
 
 impl serde::de::Error for ValueError {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self(Box::new(Inner { message: message.to_string(), path: Path::default(), origin: None, known_keys: None }))
+        let mut message = message.to_string();
+        // The standard library's words leave open what it wants, and that a host's name will not do.
+        if message == "invalid socket address syntax" {
+            message = "expected an IP address and a port, such as 0.0.0.0:8080 or [::1]:8080".into();
+        }
+        Self(Box::new(Inner { message, path: Path::default(), origin: None, known_keys: None }))
     }
 
     fn invalid_type(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {

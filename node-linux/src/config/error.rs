@@ -25,7 +25,7 @@ impl ConfigError {
         if problems.is_empty() {
             return Ok(());
         }
-        problems.sort_by_key(|problem| problem.origin.rank());
+        problems.sort_by(|a, b| a.origin.rank().cmp(&b.origin.rank()));
         Err(Self(problems))
     }
 }

@@ -49,12 +49,13 @@ impl Origin {
         self.hiding(|_, span| span.start)
     }
 
-    /// The origin of a key without the value that follows it.
+    /// The origin of a key without the value that follows it on its line.
     #[must_use]
     pub(super) fn hiding_what_follows(self) -> Self {
         self.hiding(|text, span| {
             let equals = text.get(span.end..).and_then(|rest| rest.lines().next()).and_then(|rest| rest.find('='));
-            equals.map_or(span.end, |offset| span.end + offset + 1)
+            // No value follows the name of a table in its header.
+            equals.map_or(text.len(), |offset| span.end + offset + 1)
         })
     }
 
@@ -69,13 +70,13 @@ impl Origin {
         }
     }
 
-    /// Orders problems as a reader meets them.
-    pub(super) fn rank(&self) -> (u8, usize) {
+    /// Orders problems: the file from its start, then variables and flags by name.
+    pub(super) fn rank(&self) -> (u8, usize, &str) {
         match self {
-            Self::File(place) => (0, place.span.as_ref().map_or(0, |span| span.start)),
-            Self::Variable(_) => (1, 0),
-            Self::Flag(_) => (2, 0),
-            Self::Default => (3, 0),
+            Self::File(place) => (0, place.start(), ""),
+            Self::Variable(name) => (1, 0, name),
+            Self::Flag(name) => (2, 0, name),
+            Self::Default => (3, 0, ""),
         }
     }
 
@@ -139,7 +140,7 @@ impl Place {
         let full = self.line();
         let shown = match self.shown {
             Shown::All => full,
-            Shown::UpTo(end) => full.get(..end.saturating_sub(line_start)).unwrap_or_default(),
+            Shown::UpTo(end) => full.get(..end.saturating_sub(line_start).min(full.len())).unwrap_or_default(),
             Shown::Nothing => return Ok(()),
         };
         let ellipsis = match shown {
