@@ -70,7 +70,6 @@ impl Shutdown {
     }
 
     /// As [`Shutdown::requested`], for callers that need a future of its own, such as a server's graceful shutdown.
-    #[must_use]
     pub fn requested_owned(&self) -> WaitForCancellationFutureOwned {
         self.token.clone().cancelled_owned()
     }

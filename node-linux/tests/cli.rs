@@ -1,5 +1,7 @@
 //! The program as its users meet it: exit codes, messages, precedence.
 
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{
     fs,
     io::{BufRead as _, BufReader, Write as _},

@@ -1,5 +1,7 @@
 //! What signals do to a process: the first asks, the second ends it.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{
     env,
     io::{BufRead as _, BufReader, Read as _, stdin},
