@@ -85,7 +85,12 @@ impl serde::de::Error for ValueError {
     }
 
     fn invalid_type(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::custom(format!("expected {}, found {unexpected}", plain(expected)))
+        let found = match unexpected {
+            Unexpected::Seq => "a list".into(),
+            Unexpected::Map => "a table".into(),
+            other => other.to_string(),
+        };
+        Self::custom(format!("expected {}, found {found}", plain(expected)))
     }
 
     fn invalid_value(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {

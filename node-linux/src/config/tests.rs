@@ -179,6 +179,21 @@ fn a_role_is_refused_without_what_it_needs() {
 }
 
 #[test]
+fn what_was_found_is_called_as_in_the_file() {
+    for (text, message) in [
+        ("node = 1", "error: node: expected a table, found integer `1`"),
+        ("[node]\ncluster = []", "error: node.cluster: expected text, found a list"),
+        ("[node]\nid = {}", "error: node.id: expected a whole number from 0 to 65535, found a table"),
+        ("[node]\nid = 2026-11-23", "error: node.id: expected a whole number from 0 to 65535, found a date or time"),
+        ("[node]\nmembers = [[]]", "error: node.members[0]: expected a table, found a list"),
+        ("[node]\nmembers = [{ id = 1 }]", "error: node.members[0]: key `address` is missing"),
+        ("[manager]\nroute = true", "error: manager.route: expected text, found boolean `true`"),
+    ] {
+        assert_eq!(load_text(text).unwrap_err().lines().next(), Some(message));
+    }
+}
+
+#[test]
 fn a_byte_order_mark_is_no_mistake() {
     assert_eq!(load_text("\u{feff}[node]\nid = 4").unwrap().node.id, 4);
 }
