@@ -1,1 +1,5 @@
-fn main() {}
+//! The `symphony` program.
+
+fn main() -> std::process::ExitCode {
+    symphony::main()
+}

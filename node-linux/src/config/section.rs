@@ -2,10 +2,12 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+
+use super::Secret;
 
 /// The whole configuration. Every section and every key may be left out.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Election.
@@ -33,7 +35,7 @@ pub struct Config {
 }
 
 /// Election: who we are, who the others are, and how patient we are.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Node {
     /// Our id among the members.
@@ -84,7 +86,7 @@ fn any(port: u16) -> SocketAddr {
 }
 
 /// A member of the election.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Member {
     /// Unique, from 1.
@@ -100,7 +102,7 @@ pub struct Member {
 }
 
 /// Part a member plays.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MemberKind {
     /// Votes and campaigns.
@@ -113,7 +115,7 @@ pub enum MemberKind {
 }
 
 /// Message queue.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Broker {
     /// `amqp://…`, `amqps://…` or `sqlite:PATH`.
@@ -129,7 +131,7 @@ impl Default for Broker {
 }
 
 /// Shared database.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Database {
     /// `postgres://…` or `sqlite:PATH`.
@@ -143,7 +145,7 @@ impl Default for Database {
 }
 
 /// Web role.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Web {
     /// HTTP address to listen on.
@@ -161,7 +163,7 @@ impl Default for Web {
 }
 
 /// Manager role.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Manager {
     /// HTTP address to listen on.
@@ -200,7 +202,7 @@ impl Default for Manager {
 }
 
 /// How users' traffic reaches the leader.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Route {
     /// 307 to the leader's URL.
@@ -211,7 +213,7 @@ pub enum Route {
 }
 
 /// FTP server to talk to.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Ftp {
     /// `host:port`.
@@ -236,7 +238,7 @@ impl Default for Ftp {
 }
 
 /// FTP server role.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FtpServer {
     /// Control connection.
@@ -270,7 +272,7 @@ impl Default for FtpServer {
 }
 
 /// Notifications by mail.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Mail {
     /// `smtp://…?tls=required` (STARTTLS), `smtps://…` (TLS), `smtp://…` (plain) or `file:FOLDER`; none: no mail.
@@ -288,7 +290,7 @@ impl Default for Mail {
 }
 
 /// Scraper role.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Scraper {
     /// HTTP address of health and metrics.
@@ -309,7 +311,7 @@ impl Default for Scraper {
 }
 
 /// A site to scrape.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Site {
     /// Names the site in items, files and logs.
@@ -357,7 +359,7 @@ impl Site {
 }
 
 /// A field of an item.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Field {
     /// CSS selector inside the item; the item itself unless told.
@@ -373,7 +375,7 @@ pub struct Field {
 }
 
 /// Type of a field's value.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FieldKind {
     /// White space folded.
@@ -388,7 +390,7 @@ pub enum FieldKind {
 }
 
 /// Demonstration shop role.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Shop {
     /// HTTP address to listen on.
@@ -407,7 +409,7 @@ impl Default for Shop {
 }
 
 /// Logging.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
     /// `tracing` filter, such as `info` or `symphony=debug,warn`.
@@ -423,7 +425,7 @@ impl Default for Log {
 }
 
 /// Form of the log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// For people.
@@ -431,29 +433,4 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
-}
-
-/// A value that logs and error messages never show.
-#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The value itself.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<String> for Secret {
-    fn from(value: String) -> Self {
-        Self(value)
-    }
-}
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("[secret]")
-    }
 }
