@@ -66,15 +66,7 @@ impl WebClient {
     /// # Errors
     /// [`ClientError::Unavailable`] if TLS cannot be set up.
     pub fn new() -> Result<Self, ClientError> {
-        if CryptoProvider::get_default().is_none() {
-            // Somebody else may win this race: any provider will do, and reqwest panics without one.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-        }
-        let client = builder().build().or_else(|error| {
-            tracing::warn!(%error, "no certificate authorities on this machine: https URLs of nodes will not work");
-            builder().tls_certs_only([]).build()
-        });
-        Ok(Self { client: client.map_err(|error| unavailable(&error))? })
+        Ok(Self { client: build(builder)? })
     }
 
     /// Stores a batch of items under a term: `POST /v1/items`.
@@ -139,6 +131,19 @@ impl WebClient {
         let put = self.client.put(join(manager_base_url, "/v1/leader")).timeout(LEADER_TIMEOUT);
         accept(send(put.json(leader)).await?).await.map(drop)
     }
+}
+
+/// A client as `builder` describes it, able to speak TLS.
+pub(super) fn build(builder: fn() -> ClientBuilder) -> Result<Client, ClientError> {
+    if CryptoProvider::get_default().is_none() {
+        // Somebody else may win this race: any provider will do, and reqwest panics without one.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    }
+    let client = builder().build().or_else(|error| {
+        tracing::warn!(%error, "no certificate authorities on this machine: https URLs of nodes will not work");
+        builder().tls_certs_only([]).build()
+    });
+    client.map_err(|error| unavailable(&error))
 }
 
 fn builder() -> ClientBuilder {
@@ -214,6 +219,11 @@ fn unusable(detail: String) -> ClientError {
 
 /// An error with its causes: reqwest's own text stops at "error sending request".
 fn unavailable(error: &dyn Error) -> ClientError {
+    ClientError::Unavailable(with_causes(error))
+}
+
+/// An error in words, with what caused it.
+pub(super) fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -221,7 +231,7 @@ fn unavailable(error: &dyn Error) -> ClientError {
         text.push_str(&error.to_string());
         cause = error.source();
     }
-    ClientError::Unavailable(text)
+    text
 }
 
 #[cfg(test)]
