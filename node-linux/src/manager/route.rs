@@ -81,6 +81,13 @@ impl Route {
         outcome
     }
 
+    /// Takes the leader that the fence is at, unless the route knows better.
+    pub fn follow_fence(&self, fence: Option<Leader>) {
+        if let Some(Err(error)) = fence.map(|leader| self.offer(leader)) {
+            tracing::debug!(%error, "the fence row changes nothing");
+        }
+    }
+
     /// Says that the current leader, if any, does not act as one: whoever waits in [`Route::doubted`] looks again.
     pub fn doubt(&self) {
         self.doubt.notify_one();
