@@ -154,9 +154,7 @@ impl Session {
         let ends = folder.match_indices('/').map(|(at, _)| at).skip(1).chain([folder.len()]);
         for ancestor in ends.filter_map(|end| folder.get(..end)) {
             // An ancestor that exists is refused; whether it all worked shows below.
-            if let Err(error) = optional(within(self.timeout, "MKD", self.stream.mkdir(ancestor)).await) {
-                return Err(error);
-            }
+            optional(within(self.timeout, "MKD", self.stream.mkdir(ancestor)).await)?;
         }
         self.enter(folder).await
     }
