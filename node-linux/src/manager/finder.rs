@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use symphony_adapters::{
-    database::{Database, Leader, Token},
-    http::{Dependency, WebClient, api::LeaderInfo},
+    database::Database,
+    http::{Dependency, WebClient},
 };
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -75,11 +75,7 @@ impl Finder {
             return;
         }
         for answer in join_all(self.web.iter().map(|url| self.client.leader(url))).await {
-            if let Ok(Some(LeaderInfo { term, node, url: Some(url) })) = answer
-                && let Err(error) = self.route.offer(Leader { token: Token { term, holder: node }, url })
-            {
-                tracing::debug!(%error, "a node's word changes nothing");
-            }
+            self.route.follow_node(answer.ok().flatten());
         }
     }
 }

@@ -41,7 +41,8 @@ async fn announce(
     body: Result<Json<LeaderInfo>, JsonRejection>,
 ) -> Result<Response, Problem> {
     let Json(info) = body.map_err(|rejection| Problem::new(rejection.status()).with_detail(rejection.body_text()))?;
-    let url = info.url.ok_or_else(|| Problem::unprocessable("url is missing: users could not be sent to the leader"))?;
+    let url =
+        info.url.ok_or_else(|| Problem::unprocessable("url is missing: users could not be sent to the leader"))?;
     let leader = Leader { token: Token { term: info.term, holder: info.node }, url };
     match route.offer(leader.clone()) {
         Ok(Change::Leader | Change::Url) => tracing::debug!(term = info.term, node = info.node, "announced"),

@@ -6,6 +6,8 @@ mod deliver;
 mod settle;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,7 +18,7 @@ use symphony_adapters::{
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-pub(super) use self::deliver::Courier;
+pub(super) use self::deliver::{Courier, Patience};
 use self::{
     admit::admit,
     batch::{Batch, Entry, Limits},

@@ -2,21 +2,24 @@
 
 use std::sync::Arc;
 
-use symphony_adapters::database::Leader;
+use symphony_adapters::{
+    database::{Leader, Token},
+    http::api::LeaderInfo,
+};
 use thiserror::Error;
 use tokio::sync::{Notify, watch};
 use url::Url;
 
 /// Where items, files and users' traffic go. Cheap to clone; all clones are one route.
 #[derive(Clone, Debug)]
-pub struct Route {
+pub(super) struct Route {
     leader: watch::Sender<Option<Leader>>,
     doubt: Arc<Notify>,
 }
 
 /// What an accepted offer changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
+pub(super) enum Change {
     /// A leader of a higher term.
     Leader,
     /// The same leader at another URL.
@@ -28,7 +31,7 @@ pub enum Change {
 /// Why an offered leader was not taken.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
-pub enum RouteError {
+pub(super) enum RouteError {
     /// The route is at a higher term, or at this term with another leader.
     #[error("the route is at term {} with node {}", .0.token.term, .0.token.holder)]
     Stale(Leader),
@@ -45,19 +48,19 @@ pub enum RouteError {
 impl Route {
     /// A route that leads nowhere yet.
     #[must_use]
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { leader: watch::Sender::new(None), doubt: Arc::new(Notify::new()) }
     }
 
     /// The leader, if one is known.
     #[must_use]
-    pub fn current(&self) -> Option<Leader> {
+    pub(super) fn current(&self) -> Option<Leader> {
         self.leader.borrow().clone()
     }
 
     /// Follows the route's changes.
     #[must_use]
-    pub fn subscribe(&self) -> watch::Receiver<Option<Leader>> {
+    pub(super) fn subscribe(&self) -> watch::Receiver<Option<Leader>> {
         self.leader.subscribe()
     }
 
@@ -66,7 +69,7 @@ impl Route {
     ///
     /// # Errors
     /// [`RouteError`]; the route stays as it was.
-    pub fn offer(&self, mut offered: Leader) -> Result<Change, RouteError> {
+    pub(super) fn offer(&self, mut offered: Leader) -> Result<Change, RouteError> {
         offered.url = base_url(&offered.url)?;
         let mut outcome = Ok(Change::None);
         self.leader.send_if_modified(|current| {
@@ -82,19 +85,27 @@ impl Route {
     }
 
     /// Takes the leader that the fence is at, unless the route knows better.
-    pub fn follow_fence(&self, fence: Option<Leader>) {
+    pub(super) fn follow_fence(&self, fence: Option<Leader>) {
         if let Some(Err(error)) = fence.map(|leader| self.offer(leader)) {
             tracing::debug!(%error, "the fence row changes nothing");
         }
     }
 
+    /// Takes the leader that a web node knows, unless the route knows better or the node does not know its URL.
+    pub(super) fn follow_node(&self, leader: Option<LeaderInfo>) {
+        let Some(LeaderInfo { term, node, url: Some(url) }) = leader else { return };
+        if let Err(error) = self.offer(Leader { token: Token { term, holder: node }, url }) {
+            tracing::debug!(%error, "a node's word changes nothing");
+        }
+    }
+
     /// Says that the current leader, if any, does not act as one: whoever waits in [`Route::doubted`] looks again.
-    pub fn doubt(&self) {
+    pub(super) fn doubt(&self) {
         self.doubt.notify_one();
     }
 
     /// Waits until the route is in doubt.
-    pub async fn doubted(&self) {
+    pub(super) async fn doubted(&self) {
         self.doubt.notified().await;
     }
 }
@@ -136,8 +147,6 @@ fn base_url(url: &str) -> Result<String, RouteError> {
 
 #[cfg(test)]
 mod tests {
-    use symphony_adapters::database::Token;
-
     use super::*;
 
     fn leader(term: u64, holder: u16, url: &str) -> Leader {
@@ -167,7 +176,9 @@ mod tests {
     #[test]
     fn refuses_urls_that_are_no_base() {
         let route = Route::new();
-        for url in ["", "one", "//one", "ftp://one", "javascript:alert(1)", "http://u:p@one", "http://one/?q", "http://one#f"] {
+        for url in
+            ["", "one", "//one", "ftp://one", "javascript:alert(1)", "http://u:p@one", "http://one/?q", "http://one#f"]
+        {
             assert!(matches!(route.offer(leader(1, 1, url)), Err(RouteError::Url { .. })), "{url}");
         }
         assert_eq!(route.current(), None);

@@ -83,12 +83,8 @@ impl Batch {
 mod tests {
     use super::{super::testing::entry, *};
 
-    const LIMITS: Limits = Limits {
-        entries_max: 3,
-        size_max: 10_000,
-        age_max: Duration::from_millis(50),
-        idle: Duration::from_millis(5),
-    };
+    const LIMITS: Limits =
+        Limits { entries_max: 3, size_max: 10_000, age_max: Duration::from_millis(50), idle: Duration::from_millis(5) };
 
     #[test]
     fn is_bounded_by_count() {

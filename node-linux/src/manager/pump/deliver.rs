@@ -5,17 +5,17 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, stream};
 use symphony_adapters::{
     broker::Delivery,
-    database::{Incoming, Leader, Outcome, Token},
+    database::{Incoming, Leader, Outcome},
     http::{
         ClientError, Dependency, WebClient,
-        api::{ItemResult, ItemsRequest, LeaderInfo},
+        api::{ItemResult, ItemsRequest},
     },
 };
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::{batch::Entry, settle};
-use crate::manager::{backoff::Backoff, dead_letters::DeadLetters, route::Route};
+use crate::manager::{answer::speaks_of_content, backoff::Backoff, dead_letters::DeadLetters, route::Route};
 
 /// Attempts at one POST, with a leader that answers, before the items in it are suspected.
 const ATTEMPTS_MAX: u32 = 3;
@@ -174,7 +174,7 @@ impl Courier {
                 Err(ClientError::NotLeader { term, leader: other }) => {
                     tracing::info!(asked = leader.token.term, ?term, "not the leader any more");
                     self.leader_health.down("the node we know does not lead");
-                    self.learn(other);
+                    self.route.follow_node(other);
                 }
                 Err(error) => {
                     tracing::warn!(url = leader.url, %error, items = entries.len(), "items not stored yet");
@@ -203,13 +203,6 @@ impl Courier {
     async fn drained(&self, shutdown: &CancellationToken) {
         shutdown.cancelled().await;
         sleep(self.patience.drain).await;
-    }
-
-    fn learn(&self, other: Option<LeaderInfo>) {
-        let Some(LeaderInfo { term, node, url: Some(url) }) = other else { return };
-        if let Err(error) = self.route.offer(Leader { token: Token { term, holder: node }, url }) {
-            tracing::debug!(%error, "what the node knows changes nothing");
-        }
     }
 
     /// Whether the leader still says that it leads.
@@ -261,9 +254,4 @@ fn matching(entries: &[Entry], results: Vec<ItemResult>) -> Result<Vec<ItemResul
     } else {
         Err(ClientError::Unavailable("the results are not those of the request".into()))
     }
-}
-
-/// Whether a status blames what was sent, rather than who sent it, where or when.
-fn speaks_of_content(status: u16) -> bool {
-    matches!(status, 400 | 409 | 413 | 422)
 }
