@@ -1,3 +1,5 @@
 //! The `symphony` binary as a library: roles, configuration and command line.
 
+mod backoff;
 pub mod config;
+pub mod web;
