@@ -1,7 +1,6 @@
 //! The manager role: from the queue and the file server to the leader, and users on their way to it.
 
 mod answer;
-mod backoff;
 mod dead_letters;
 mod files;
 mod finder;

@@ -9,7 +9,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{backoff::Backoff, route::Route};
+use super::route::Route;
+use crate::backoff::Backoff;
 
 /// Announcements that wait for the database; further ones are counted in the log alone.
 const WAITING_MAX: usize = 256;
@@ -17,8 +18,8 @@ const WAITING_MAX: usize = 256;
 const REASON_LENGTH_MAX: usize = 1000;
 /// Longest id in a subject, in characters.
 const ID_LENGTH_MAX: usize = 80;
-/// Longest id in a key, in characters: every id that a queue can hold.
-const KEY_LENGTH_MAX: usize = 255;
+/// Longest id in a key, in characters: whatever they are, the outbox takes such a key.
+const KEY_LENGTH_MAX: usize = 120;
 /// Attempts to put one mail into the outbox.
 const ATTEMPTS_MAX: u32 = 12;
 /// Time for one attempt.
@@ -86,6 +87,10 @@ async fn enqueue(database: &Database, route: &Route, mail: &NewMail) {
             match timeout(ATTEMPT_TIMEOUT, database.enqueue_mail(&leader.token, mail)).await {
                 Ok(Ok(_)) => return,
                 Ok(Err(DatabaseError::Fenced(leader))) => route.follow_fence(leader),
+                Ok(Err(DatabaseError::Invalid(error))) => {
+                    tracing::error!(key = mail.key, error, "no mail about this dead letter");
+                    return;
+                }
                 Ok(Err(error)) => tracing::debug!(key = mail.key, %error, "mail not in the outbox yet"),
                 Err(_) => tracing::debug!(key = mail.key, "mail not in the outbox yet: no answer in time"),
             }

@@ -13,8 +13,8 @@ use thiserror::Error;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{answer::speaks_of_content, backoff::Backoff, route::Route};
-use crate::config;
+use super::{answer::speaks_of_content, route::Route};
+use crate::{backoff::Backoff, config};
 
 /// Largest file, in bytes: what the leader takes.
 const FILE_SIZE_MAX: u64 = 64 * 1024 * 1024;

@@ -10,7 +10,8 @@ use symphony_adapters::{
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{backoff::Backoff, route::Route};
+use super::route::Route;
+use crate::backoff::Backoff;
 
 /// Time for the database to tell.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(3);

@@ -24,8 +24,8 @@ use self::{
     batch::{Batch, Entry, Limits},
     deliver::Delivered,
 };
-use super::{backoff::Backoff, dead_letters::DeadLetters};
-use crate::config;
+use super::dead_letters::DeadLetters;
+use crate::{backoff::Backoff, config};
 
 /// Bodies of the messages in one POST, in bytes: well within what the leader takes.
 const BATCH_SIZE_MAX: usize = 1024 * 1024;

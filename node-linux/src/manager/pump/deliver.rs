@@ -15,7 +15,10 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::{batch::Entry, settle};
-use crate::manager::{answer::speaks_of_content, backoff::Backoff, dead_letters::DeadLetters, route::Route};
+use crate::{
+    backoff::Backoff,
+    manager::{answer::speaks_of_content, dead_letters::DeadLetters, route::Route},
+};
 
 /// Attempts at one POST, with a leader that answers, before the items in it are suspected.
 const ATTEMPTS_MAX: u32 = 3;
