@@ -4,3 +4,4 @@ mod backoff;
 pub mod config;
 pub mod manager;
 pub mod web;
+pub mod ftp;
