@@ -2,6 +2,6 @@
 
 mod backoff;
 pub mod config;
+pub mod ftp;
 pub mod manager;
 pub mod web;
-pub mod ftp;

@@ -5,6 +5,7 @@ mod dead_letters;
 mod files;
 mod finder;
 mod leader_api;
+mod mails;
 mod probe;
 mod pump;
 mod route;
@@ -18,6 +19,7 @@ use symphony_adapters::{
     broker::Broker,
     database::Database,
     http::{ClientError, Health, Proxy, WebClient, operations, serve},
+    smtp::Mailer,
 };
 use thiserror::Error;
 use tokio::{
@@ -29,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 use self::{
     files::Files,
     finder::Finder,
+    mails::Mails,
     pump::{Courier, Patience, Pump},
     route::Route,
     traffic::Traffic,
@@ -45,6 +48,8 @@ pub struct Manager {
     pub broker: Arc<dyn Broker>,
     /// Fence row, ledger and outbox.
     pub database: Database,
+    /// Sends what is in the outbox; none: mails wait there.
+    pub mailer: Option<Mailer>,
     /// Whether it is ready, per dependency: `broker`, `database`, `leader`, `ftp` and `mail`.
     pub health: Health,
 }
@@ -95,7 +100,7 @@ impl Manager {
         listener: TcpListener,
         stop: &CancellationToken,
     ) -> Result<JoinSet<Result<(), ManagerError>>, ManagerError> {
-        let Self { settings, ftp, broker, database, health } = self;
+        let Self { settings, ftp, broker, database, mailer, health } = self;
         let client = WebClient::new()?;
         let route = Route::new();
         let (dead_letters, dead_letter_mails) = dead_letters::channel();
@@ -132,6 +137,11 @@ impl Manager {
             let ftp_health = health.dependency("ftp");
             let files = Files::new(&ftp, settings.ftp_every, database.clone(), client, route.clone(), ftp_health);
             spawn(Box::pin(files.run(stop.clone())));
+        }
+        if let Some(mailer) = mailer {
+            let mails =
+                Mails { database: database.clone(), mailer, route: route.clone(), health: health.dependency("mail") };
+            spawn(Box::pin(mails.run(stop.clone())));
         }
         spawn(Box::pin(probe::run(broker, database, health.clone(), stop.clone())));
 

@@ -105,8 +105,7 @@ impl Mails {
 
     async fn send(&self, claimed: &ClaimedMail) -> MailOutcome {
         let ClaimedMail { id, mail, attempts } = claimed;
-        let outgoing =
-            OutgoingMail { id: format!("row-{id}"), subject: mail.subject.clone(), text: mail.body.clone() };
+        let outgoing = OutgoingMail { id: format!("row-{id}"), subject: mail.subject.clone(), text: mail.body.clone() };
         let outcome = match self.mailer.send(&outgoing).await {
             Ok(()) => MailOutcome::Sent,
             Err(error) => after_failure(&error, *attempts),

@@ -46,7 +46,7 @@ async fn lead(State(traffic): State<Traffic>, request: Request) -> Result<Respon
         no_leader()
     })?;
     match traffic.way {
-        config::Route::Redirect => redirect(&target(&leader.url, request.uri()).map_err(not_understood)?),
+        config::Route::Redirect => Ok(redirect(&target(&leader.url, request.uri()).map_err(not_understood)?)),
         config::Route::Proxy => {
             let answer = traffic.proxy.forward(&leader.url, request).await;
             if matches!(&answer, Ok(response) if response.status() == StatusCode::MISDIRECTED_REQUEST) {
@@ -58,11 +58,13 @@ async fn lead(State(traffic): State<Traffic>, request: Request) -> Result<Respon
 }
 
 /// 307: the method and the body stay, and nobody remembers the answer.
-fn redirect(location: &str) -> Result<Response, Problem> {
-    let location = HeaderValue::from_str(location).map_err(|_| not_understood(TargetError::Unencoded))?;
+fn redirect(location: &str) -> Response {
+    let Ok(location) = HeaderValue::from_str(location) else {
+        return not_understood(TargetError::Unencoded).into_response();
+    };
     let headers: [(HeaderName, HeaderValue); 2] =
         [(header::LOCATION, location), (header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
-    Ok((StatusCode::TEMPORARY_REDIRECT, headers).into_response())
+    (StatusCode::TEMPORARY_REDIRECT, headers).into_response()
 }
 
 fn not_understood(error: TargetError) -> Problem {
