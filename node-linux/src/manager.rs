@@ -9,6 +9,10 @@ mod mails;
 mod probe;
 mod pump;
 mod route;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod traffic;
 
 use std::{io, sync::Arc};
@@ -77,10 +81,11 @@ impl Manager {
     /// [`ManagerError`], never for a dependency that is away.
     pub async fn run(self, listener: TcpListener, shutdown: CancellationToken) -> Result<(), ManagerError> {
         // The parts stop with `shutdown`, and also when one of them fails.
-        let stop = shutdown.child_token();
+        let stop = CancellationToken::new();
         let health = self.health.clone();
         let mut parts = self.start(listener, &stop)?;
         let result = tokio::select! {
+            biased;
             () = shutdown.cancelled() => Ok(()),
             ended = parts.join_next() => Err(failure(ended)),
         };
@@ -143,7 +148,8 @@ impl Manager {
                 Mails { database: database.clone(), mailer, route: route.clone(), health: health.dependency("mail") };
             spawn(Box::pin(mails.run(stop.clone())));
         }
-        spawn(Box::pin(probe::run(broker, database, health.clone(), stop.clone())));
+        let (broker, database) = ((broker, health.dependency("broker")), (database, health.dependency("database")));
+        spawn(Box::pin(probe::run(broker, database, stop.clone())));
 
         let traffic = Traffic { route: route.clone(), way: settings.route, proxy: Proxy::new()? };
         let router = Router::new().merge(operations(&health)).merge(leader_api::routes(route)).merge(traffic.routes());

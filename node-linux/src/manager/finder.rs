@@ -44,6 +44,8 @@ impl Finder {
                 routes.mark_unchanged();
                 backoff.reset();
                 self.health.up();
+            } else if self.route.current().is_none() {
+                self.health.down("no leader is known");
             }
             // Doubts come with every failed request; this bounds the looks they cause.
             let pause = backoff.next_wait();
@@ -52,7 +54,6 @@ impl Finder {
                 () = sleep(pause) => {}
             }
             if self.route.current().is_none() {
-                self.health.down("no leader is known");
                 continue;
             }
             tokio::select! {

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use symphony_adapters::{broker::Broker, database::Database, http::Health};
+use symphony_adapters::{broker::Broker, database::Database, http::Dependency};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -12,8 +12,11 @@ const EVERY: Duration = Duration::from_secs(1);
 const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Reports on `broker` and `database` until `shutdown`.
-pub(super) async fn run(broker: Arc<dyn Broker>, database: Database, health: Health, shutdown: CancellationToken) {
-    let (broker_health, database_health) = (health.dependency("broker"), health.dependency("database"));
+pub(super) async fn run(
+    (broker, broker_health): (Arc<dyn Broker>, Dependency),
+    (database, database_health): (Database, Dependency),
+    shutdown: CancellationToken,
+) {
     let ask = async {
         loop {
             match broker.health() {

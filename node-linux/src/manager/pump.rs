@@ -5,8 +5,6 @@ mod batch;
 mod deliver;
 mod settle;
 #[cfg(test)]
-mod testing;
-#[cfg(test)]
 mod tests;
 
 use std::{sync::Arc, time::Duration};

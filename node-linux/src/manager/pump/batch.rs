@@ -81,10 +81,17 @@ impl Batch {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::testing::entry, *};
+    use super::*;
+    use crate::manager::testing::broker::{delivery, message};
 
     const LIMITS: Limits =
         Limits { entries_max: 3, size_max: 10_000, age_max: Duration::from_millis(50), idle: Duration::from_millis(5) };
+
+    fn entry(id: &str) -> Entry {
+        let message = message(id);
+        let item = Item::from_message(&message.content_type, &message.body).unwrap();
+        Entry { delivery: delivery(message), item }
+    }
 
     #[test]
     fn is_bounded_by_count() {

@@ -1,151 +1,24 @@
 //! The pump against a web node in all its moods.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use axum::{
-    Json, Router,
-    extract::State,
-    http::{HeaderMap, StatusCode},
-    response::{IntoResponse as _, Response},
-    routing::{get, post},
-};
 use symphony_adapters::{
     broker::Message,
-    database::{Leader, Outcome, Token},
-    http::{
-        Health, Problem, WebClient,
-        api::{ItemResult, ItemsRequest, ItemsResponse, LeaderInfo, TERM_HEADER},
+    http::{Health, WebClient},
+};
+use tokio::{task::JoinHandle, time::sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::manager::{
+    dead_letters::{self, DeadLetterMails},
+    route::Route,
+    testing::{
+        broker::{RecordingBroker, message, raw_message},
+        wait_until,
+        web::{Mood, StandIn},
     },
 };
-use tokio::{net::TcpListener, time::sleep};
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
-
-use super::{
-    super::{dead_letters, dead_letters::DeadLetterMails, route::Route},
-    testing::{RecordingBroker, message, raw_message},
-    *,
-};
-
-/// What a web node does with a POST.
-#[derive(Clone, Debug)]
-enum Mood {
-    Store,
-    Duplicate,
-    Conflict,
-    NotLeader(Option<LeaderInfo>),
-    Status(u16),
-    Garbage,
-    Hang,
-    HangUp,
-}
-
-/// A stand-in for a web node: the next mood of its list for each POST, then `otherwise`.
-#[derive(Clone)]
-struct Web {
-    url: String,
-    state: Arc<Mutex<WebState>>,
-    _server: Arc<AbortOnDropHandle<()>>,
-}
-
-struct WebState {
-    moods: VecDeque<Mood>,
-    otherwise: Mood,
-    term: u64,
-    /// Items that make any POST they are in end in this status.
-    poison: Vec<(String, u16)>,
-    /// Terms and message ids of every POST.
-    posts: Vec<(u64, Vec<String>)>,
-    stored: Vec<String>,
-    answered: Vec<String>,
-}
-
-impl Web {
-    async fn start(term: u64, moods: impl IntoIterator<Item = Mood>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let state = Arc::new(Mutex::new(WebState {
-            moods: moods.into_iter().collect(),
-            otherwise: Mood::Store,
-            term,
-            poison: Vec::new(),
-            posts: Vec::new(),
-            stored: Vec::new(),
-            answered: Vec::new(),
-        }));
-        let router = Router::new()
-            .route("/v1/items", post(items))
-            .route("/leader", get(leader))
-            .with_state((url.clone(), Arc::clone(&state)));
-        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { url, state, _server: Arc::new(AbortOnDropHandle::new(server)) }
-    }
-
-    fn set<T>(&self, change: impl FnOnce(&mut WebState) -> T) -> T {
-        change(&mut self.state.lock().unwrap())
-    }
-
-    fn leader(&self, holder: u16) -> Leader {
-        Leader { token: Token { term: self.set(|state| state.term), holder }, url: self.url.clone() }
-    }
-
-    fn info(&self, node: u16) -> LeaderInfo {
-        LeaderInfo { term: self.set(|state| state.term), node, url: Some(self.url.clone()) }
-    }
-
-    fn stored(&self) -> Vec<String> {
-        let mut stored = self.set(|state| state.stored.clone());
-        stored.sort();
-        stored
-    }
-
-    fn posts(&self) -> Vec<(u64, Vec<String>)> {
-        self.set(|state| state.posts.clone())
-    }
-}
-
-type Shared = (String, Arc<Mutex<WebState>>);
-
-async fn leader(State((url, state)): State<Shared>) -> Json<LeaderInfo> {
-    Json(LeaderInfo { term: state.lock().unwrap().term, node: 1, url: Some(url) })
-}
-
-async fn items(State((_, state)): State<Shared>, headers: HeaderMap, Json(request): Json<ItemsRequest>) -> Response {
-    let ids: Vec<String> = request.items.iter().map(|item| item.message_id.clone()).collect();
-    let asked = headers[TERM_HEADER].to_str().unwrap().parse().unwrap();
-    let (mood, term) = {
-        let mut state = state.lock().unwrap();
-        state.posts.push((asked, ids.clone()));
-        let poison = state.poison.iter().find(|(id, _)| ids.contains(id)).map(|(_, status)| *status);
-        let mood = match poison {
-            Some(status) => Mood::Status(status),
-            None => state.moods.pop_front().unwrap_or(state.otherwise.clone()),
-        };
-        (mood, state.term)
-    };
-    let outcome = match mood {
-        Mood::Store => {
-            state.lock().unwrap().stored.extend(ids.iter().cloned());
-            Outcome::Stored
-        }
-        Mood::Duplicate => Outcome::Duplicate,
-        Mood::Conflict => Outcome::Conflict,
-        Mood::NotLeader(leader) => return Problem::not_leader(term, leader.as_ref()).into_response(),
-        Mood::Status(status) => return Problem::new(StatusCode::from_u16(status).unwrap()).into_response(),
-        Mood::Garbage => return "{\"term\":".into_response(),
-        Mood::Hang => {
-            sleep(Duration::from_secs(3600)).await;
-            Outcome::Stored
-        }
-        Mood::HangUp => panic!("this closes the connection"),
-    };
-    state.lock().unwrap().answered.extend(ids.iter().cloned());
-    let results = ids.into_iter().map(|message_id| ItemResult { message_id, outcome }).collect();
-    Json(ItemsResponse { term, results }).into_response()
-}
 
 /// A pump at work between a recording broker and whatever leads.
 struct Running {
@@ -154,7 +27,7 @@ struct Running {
     health: Health,
     mails: DeadLetterMails,
     shutdown: CancellationToken,
-    pump: tokio::task::JoinHandle<()>,
+    pump: JoinHandle<()>,
 }
 
 impl Running {
@@ -187,14 +60,6 @@ impl Running {
     }
 }
 
-async fn wait_until(condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !condition() {
-        assert!(Instant::now() < deadline, "it did not come to be");
-        sleep(Duration::from_millis(5)).await;
-    }
-}
-
 fn filled(count: usize) -> RecordingBroker {
     let broker = RecordingBroker::default();
     for number in 0..count {
@@ -219,7 +84,7 @@ fn patient() -> Patience {
 #[tokio::test]
 async fn items_are_stored_in_batches_and_then_acked() {
     let broker = filled(20);
-    let web = Web::start(7, []).await;
+    let web = StandIn::start(7, []).await;
     let running = Running::start(&broker, patient());
     running.route.offer(web.leader(1)).unwrap();
     running.settled(20).await;
@@ -237,7 +102,7 @@ async fn nothing_is_read_before_a_leader_is_known() {
     let running = Running::start(&broker, patient());
     sleep(Duration::from_millis(50)).await;
     assert_eq!(broker.at_rest_and_in_hand(), (3, 0));
-    let web = Web::start(1, []).await;
+    let web = StandIn::start(1, []).await;
     running.route.offer(web.leader(1)).unwrap();
     running.settled(3).await;
     running.stop().await;
@@ -249,14 +114,14 @@ async fn no_message_is_acked_before_a_2xx() {
         [Mood::Status(503), Mood::Status(500), Mood::Status(401), Mood::Garbage, Mood::HangUp, Mood::NotLeader(None)]
     {
         let broker = filled(5);
-        let web = Web::start(7, []).await;
-        web.set(|state| state.otherwise = mood.clone());
+        let web = StandIn::start(7, []).await;
+        web.set(|script| script.otherwise = mood.clone());
         let running = Running::start(&broker, patient());
         running.route.offer(web.leader(1)).unwrap();
         wait_until(|| web.posts().len() >= 4).await;
         assert_eq!((broker.acked(), broker.rejected().len()), (vec![], 0), "{mood:?}");
         assert!(!running.health.is_ready(), "{mood:?}");
-        web.set(|state| state.otherwise = Mood::Store);
+        web.set(|script| script.otherwise = Mood::Store);
         running.settled(5).await;
         assert_eq!(sorted(broker.acked()), ids(5), "{mood:?}");
         assert_eq!(web.stored(), ids(5), "{mood:?}");
@@ -267,7 +132,7 @@ async fn no_message_is_acked_before_a_2xx() {
 #[tokio::test]
 async fn a_duplicate_is_acked_and_a_conflict_is_a_dead_letter() {
     let broker = filled(1);
-    let web = Web::start(7, [Mood::Duplicate, Mood::Conflict]).await;
+    let web = StandIn::start(7, [Mood::Duplicate, Mood::Conflict]).await;
     let mut running = Running::start(&broker, patient());
     running.route.offer(web.leader(1)).unwrap();
     running.settled(1).await;
@@ -282,8 +147,8 @@ async fn a_duplicate_is_acked_and_a_conflict_is_a_dead_letter() {
 #[tokio::test]
 async fn a_change_of_leader_in_mid_batch_loses_nothing() {
     let broker = filled(20);
-    let (old, new) = (Web::start(7, [Mood::Store]).await, Web::start(8, []).await);
-    old.set(|state| state.otherwise = Mood::NotLeader(None));
+    let (old, new) = (StandIn::start(7, [Mood::Store]).await, StandIn::start(8, []).await);
+    old.set(|script| script.otherwise = Mood::NotLeader(None));
     let running = Running::start(&broker, patient());
     running.route.offer(old.leader(1)).unwrap();
     wait_until(|| old.posts().len() >= 2).await;
@@ -301,8 +166,8 @@ async fn a_change_of_leader_in_mid_batch_loses_nothing() {
 #[tokio::test]
 async fn a_node_that_knows_the_leader_is_believed() {
     let broker = filled(3);
-    let new = Web::start(8, []).await;
-    let old = Web::start(7, [Mood::NotLeader(Some(new.info(2)))]).await;
+    let new = StandIn::start(8, []).await;
+    let old = StandIn::start(7, [Mood::NotLeader(Some(new.info(2)))]).await;
     let running = Running::start(&broker, patient());
     running.route.offer(old.leader(1)).unwrap();
     running.settled(3).await;
@@ -315,7 +180,7 @@ async fn a_node_that_knows_the_leader_is_believed() {
 async fn an_answer_that_was_lost_is_asked_for_again() {
     // The node stores, and the answer does not arrive: the same ids come again.
     let broker = filled(2);
-    let web = Web::start(7, [Mood::HangUp, Mood::Duplicate]).await;
+    let web = StandIn::start(7, [Mood::HangUp, Mood::Duplicate]).await;
     let running = Running::start(&broker, patient());
     running.route.offer(web.leader(1)).unwrap();
     running.settled(2).await;
@@ -332,7 +197,7 @@ async fn what_is_no_item_is_a_dead_letter_and_stops_nothing() {
     broker.put(raw_message("large", vec![b' '; 300_000]));
     broker.put(Message { content_type: "text/plain".into(), ..message("typed") });
     broker.put(message("m02"));
-    let web = Web::start(7, []).await;
+    let web = StandIn::start(7, []).await;
     let running = Running::start(&broker, patient());
     running.route.offer(web.leader(1)).unwrap();
     running.settled(7).await;
@@ -349,8 +214,8 @@ async fn what_is_no_item_is_a_dead_letter_and_stops_nothing() {
 async fn an_item_that_the_leader_refuses_takes_no_other_down() {
     for status in [400, 413, 422] {
         let broker = filled(16);
-        let web = Web::start(7, []).await;
-        web.set(|state| state.poison = vec![("m03".into(), status), ("m11".into(), status)]);
+        let web = StandIn::start(7, []).await;
+        web.set(|script| script.poison = vec![("m03".into(), status), ("m11".into(), status)]);
         let running = Running::start(&broker, patient());
         running.route.offer(web.leader(1)).unwrap();
         running.settled(16).await;
@@ -365,8 +230,8 @@ async fn an_item_that_the_leader_refuses_takes_no_other_down() {
 #[tokio::test]
 async fn an_item_that_makes_the_leader_fail_is_found_and_ends_in_the_dead_letter_queue() {
     let broker = filled(8);
-    let web = Web::start(7, []).await;
-    web.set(|state| state.poison = vec![("m05".into(), 500)]);
+    let web = StandIn::start(7, []).await;
+    web.set(|script| script.poison = vec![("m05".into(), 500)]);
     let running = Running::start(&broker, patient());
     running.route.offer(web.leader(1)).unwrap();
     wait_until(|| broker.acked().len() == 7).await;
@@ -390,13 +255,13 @@ async fn a_leader_that_takes_nothing_makes_no_dead_letters() {
     for id in ids(4) {
         broker.put_redelivered(message(&id), 99);
     }
-    let web = Web::start(7, []).await;
-    web.set(|state| state.otherwise = Mood::Status(503));
+    let web = StandIn::start(7, []).await;
+    web.set(|script| script.otherwise = Mood::Status(503));
     let running = Running::start(&broker, Patience { hold: Duration::from_millis(300), ..patient() });
     running.route.offer(web.leader(1)).unwrap();
     wait_until(|| broker.requeued().len() >= 8).await;
     assert_eq!((broker.rejected().len(), broker.acked().len()), (0, 0));
-    web.set(|state| state.otherwise = Mood::Store);
+    web.set(|script| script.otherwise = Mood::Store);
     running.settled(4).await;
     assert_eq!(sorted(broker.acked()), ids(4));
     running.stop().await;
@@ -406,7 +271,7 @@ async fn a_leader_that_takes_nothing_makes_no_dead_letters() {
 async fn stopping_finishes_the_post_in_flight_and_gives_back_the_rest() {
     // A node that hangs: the POST is given up when its time is over, and its messages go back.
     let broker = filled(12);
-    let web = Web::start(7, [Mood::Store, Mood::Hang]).await;
+    let web = StandIn::start(7, [Mood::Store, Mood::Hang]).await;
     let running = Running::start(&broker, Patience { drain: Duration::from_millis(200), ..patient() });
     running.route.offer(web.leader(1)).unwrap();
     wait_until(|| web.posts().len() == 2).await;

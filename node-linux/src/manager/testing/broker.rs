@@ -13,8 +13,6 @@ use symphony_adapters::{
 };
 use tokio::sync::Notify;
 
-use super::batch::Entry;
-
 /// Remembers everything. Clones are one broker.
 #[derive(Clone, Default)]
 pub(in crate::manager) struct RecordingBroker(Arc<Shared>);
@@ -176,12 +174,10 @@ pub(in crate::manager) fn raw_message(id: &str, body: impl Into<Bytes>) -> Messa
     Message { id: id.to_owned(), content_type: Item::CONTENT_TYPE.to_owned(), body: body.into() }
 }
 
-/// An entry that nobody delivered.
-pub(super) fn entry(id: &str) -> Entry {
-    let message = message(id);
-    let item = Item::from_message(&message.content_type, &message.body).unwrap();
+/// A delivery outside of any queue.
+pub(in crate::manager) fn delivery(message: Message) -> Delivery {
     let broker = RecordingBroker::default();
     broker.with(|state| state.in_hand += 1);
     let settle = Recorder { broker, message: message.clone(), redeliveries: 0, settled: false };
-    Entry { delivery: Delivery::new(message, 0, Box::new(settle)), item }
+    Delivery::new(message, 0, Box::new(settle))
 }
