@@ -9,8 +9,13 @@ use tokio::time::{Instant, sleep};
 
 /// Waits until something has come to be.
 pub(super) async fn wait_until(condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !condition() {
+    eventually(async || condition()).await;
+}
+
+/// Waits until something has come to be that takes a moment to look at.
+pub(super) async fn eventually(condition: impl AsyncFn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !condition().await {
         assert!(Instant::now() < deadline, "it did not come to be");
         sleep(Duration::from_millis(5)).await;
     }

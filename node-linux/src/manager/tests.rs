@@ -5,8 +5,10 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 use reqwest::{Response, StatusCode, redirect};
 use serde_json::{Value, json};
 use symphony_adapters::{
+    broker::{self, Depth},
     database::{Leader, Token},
     ftp_server::{FtpServer, FtpServerSettings},
+    http::health::DependencyStatus,
     smtp::MailSettings,
 };
 use tempfile::TempDir;
@@ -21,7 +23,7 @@ use tokio::{
 use super::{
     testing::{
         broker::{RecordingBroker, message, raw_message},
-        wait_until,
+        eventually, wait_until,
         web::{Mood, StandIn},
     },
     *,
@@ -36,6 +38,7 @@ struct Running {
     url: String,
     address: SocketAddr,
     folder: TempDir,
+    /// Unused where the test brings its own.
     broker: RecordingBroker,
     database: Database,
     health: Health,
@@ -50,13 +53,18 @@ struct With {
     web: Vec<String>,
     ftp: Option<config::Ftp>,
     mail: bool,
+    /// Instead of the recording one.
+    broker: Option<Arc<dyn Broker>>,
     /// The fence at start.
     fence: Option<Leader>,
 }
 
 impl Running {
     async fn start(with: With) -> Self {
-        let folder = TempDir::new().unwrap();
+        Self::start_in(TempDir::new().unwrap(), with).await
+    }
+
+    async fn start_in(folder: TempDir, with: With) -> Self {
         let database = open(&folder).await;
         if let Some(leader) = &with.fence {
             database.promote(leader).await.unwrap();
@@ -75,7 +83,7 @@ impl Running {
                 ..config::Manager::default()
             },
             ftp: with.ftp,
-            broker: Arc::new(broker.clone()),
+            broker: with.broker.unwrap_or_else(|| Arc::new(broker.clone())),
             database: database.clone(),
             mailer: with.mail.then(|| Mailer::new(&mail).unwrap()),
             health: health.clone(),
@@ -280,8 +288,7 @@ async fn the_proxy_fetches_for_the_user_and_says_when_it_cannot() {
     let running = Running::start(With { route: config::Route::Proxy, ..With::default() }).await;
     assert_eq!(running.get("/app/").await.status(), 503);
     let node = web_node(&running.folder, 1, vec![running.url.clone()], &stop).await;
-    let known = || async { running.get("/v1/leader").await.status() == 200 };
-    timeout(Duration::from_secs(20), async { while !known().await {} }).await.unwrap();
+    eventually(async || running.get("/v1/leader").await.status() == 200).await;
     let page = running.get("/app/").await;
     assert_eq!(page.status(), 200);
     let through = page.text().await.unwrap();
@@ -297,8 +304,7 @@ async fn the_proxy_fetches_for_the_user_and_says_when_it_cannot() {
 #[tokio::test]
 async fn the_route_is_seeded_from_the_fence() {
     let running = Running::start(With { fence: Some(leader(9, 3, "http://three")), ..With::default() }).await;
-    let known = || async { running.get("/v1/leader").await.status() == 200 };
-    timeout(Duration::from_secs(20), async { while !known().await {} }).await.unwrap();
+    eventually(async || running.get("/v1/leader").await.status() == 200).await;
     assert_eq!(running.leader().await, json!({"term": 9, "node": 3, "url": "http://three"}));
     assert_eq!(running.announce(&json!({"term": 8, "node": 1, "url": "http://one"})).await.0, 409);
     running.stop().await;
@@ -330,7 +336,7 @@ async fn items_files_and_mails_reach_their_places_once() {
     let stop = CancellationToken::new();
     let ftp_root = TempDir::new().unwrap();
     let ftp = ftp_server(ftp_root.path().to_owned(), &stop).await;
-    let running = Running::start(With { ftp: Some(ftp), mail: true, ..With::default() }).await;
+    let running = Running::start(With { ftp: Some(ftp.clone()), mail: true, ..With::default() }).await;
     std::fs::write(ftp_root.path().join("run.csv"), "id,title\n1,One\n").unwrap();
     std::fs::write(ftp_root.path().join(".hidden.part"), "half").unwrap();
     for id in ["a", "b", "a"] {
@@ -341,7 +347,8 @@ async fn items_files_and_mails_reach_their_places_once() {
     web_node(&running.folder, 1, vec![running.url.clone()], &stop).await;
 
     wait_until(|| running.broker.acked().len() == 3 && running.broker.rejected().len() == 1).await;
-    wait_until(|| running.mails().len() == 3 && running.health.is_ready()).await;
+    eventually(async || running.database.counts().await.unwrap().mails_sent == 3).await;
+    wait_until(|| running.health.is_ready()).await;
     let mut mails = running.mails();
     mails.sort();
     assert!(mails[0].contains("bad") && mails.iter().any(|mail| mail.contains("run.csv")), "{mails:?}");
@@ -350,14 +357,49 @@ async fn items_files_and_mails_reach_their_places_once() {
     let file = &running.database.files(None, None).await.unwrap().rows[0];
     assert_eq!((file.path.as_str(), file.content_type.as_str(), file.size), ("/run.csv", "text/csv", 15));
 
-    // Another manager, with no memory but the ledger, fetches nothing again.
-    let folder = running.folder.path().to_owned();
+    // Another manager, with no memory but the ledger, fetches only what is new.
+    let Running { folder, shutdown, manager, .. } = running;
+    shutdown.cancel();
+    manager.await.unwrap().unwrap();
     std::fs::write(ftp_root.path().join("run.json"), "[]").unwrap();
-    wait_until(|| running.mails().len() == 4).await;
-    assert_eq!(running.database.counts().await.unwrap().files, 2);
-    drop(folder);
+    let running = Running::start_in(folder, With { ftp: Some(ftp), mail: true, ..With::default() }).await;
+    eventually(async || running.database.counts().await.unwrap().mails_sent == 4).await;
+    assert_eq!((running.mails().len(), running.database.counts().await.unwrap().files), (4, 2));
     running.stop().await;
     stop.cancel();
+}
+
+#[tokio::test]
+async fn a_real_queue_arrives_whole_and_once_although_leader_and_manager_change() {
+    const ITEMS: usize = 300;
+    let queue = TempDir::new().unwrap();
+    let url = format!("sqlite:{}", queue.path().join("queue.db").display());
+    let broker = broker::open(&url, "items").await.unwrap();
+    for number in 0..ITEMS {
+        broker.publish(&message(&format!("m{number:03}"))).await.unwrap();
+    }
+    broker.publish(&raw_message("bad", "no item")).await.unwrap();
+    let with = || With { broker: Some(Arc::clone(&broker)), ..With::default() };
+    let stored = async |running: &Running| running.database.counts().await.unwrap().items;
+
+    let first = Running::start(with()).await;
+    let (stop_one, stop_two) = (CancellationToken::new(), CancellationToken::new());
+    web_node(&first.folder, 1, vec![first.url.clone()], &stop_one).await;
+    eventually(async || stored(&first).await > 0).await;
+    web_node(&first.folder, 2, vec![first.url.clone()], &stop_two).await;
+    eventually(async || first.leader().await["term"] == 2).await;
+    let Running { folder, shutdown, manager, .. } = first;
+    shutdown.cancel();
+    manager.await.unwrap().unwrap();
+    stop_one.cancel();
+
+    let second = Running::start_in(folder, with()).await;
+    eventually(async || stored(&second).await == ITEMS as u64).await;
+    eventually(async || broker.depth().await.unwrap() == Depth { ready: 0, dead: 1 }).await;
+    second.stop().await;
+    assert_eq!(broker.depth().await.unwrap(), Depth { ready: 0, dead: 1 });
+    broker.close().await;
+    stop_two.cancel();
 }
 
 #[tokio::test]
@@ -372,8 +414,7 @@ async fn a_file_waits_for_a_leader_that_takes_it() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(running.database.counts().await.unwrap().files, 0);
     web_node(&running.folder, 2, Vec::new(), &stop).await;
-    let arrived = || async { running.database.counts().await.unwrap().files == 1 };
-    timeout(Duration::from_secs(20), async { while !arrived().await {} }).await.unwrap();
+    eventually(async || running.database.counts().await.unwrap().files == 1).await;
     running.stop().await;
     stop.cancel();
 }
@@ -384,10 +425,8 @@ async fn readiness_names_what_is_missing() {
     let running = Running::start(With { ftp: Some(ftp), ..With::default() }).await;
     let down = || {
         let report = running.health.report();
-        let down = |d: &&symphony_adapters::http::health::DependencyReport| {
-            d.status == symphony_adapters::http::health::DependencyStatus::Down
-        };
-        report.dependencies.iter().filter(down).map(|d| (d.name.clone(), d.detail.clone())).collect::<BTreeMap<_, _>>()
+        let down = report.dependencies.into_iter().filter(|dependency| dependency.status == DependencyStatus::Down);
+        down.map(|dependency| (dependency.name, dependency.detail)).collect::<BTreeMap<_, _>>()
     };
     let tried = |name: &str| down().get(name).is_some_and(|detail| *detail != Some("not yet reached".into()));
     wait_until(|| down().len() == 2 && tried("ftp") && tried("leader")).await;
