@@ -36,10 +36,10 @@ pub struct Problem {
     pub detail: Option<String>,
     /// URI of this very occurrence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub instance: Option<String>,
+    pub instance: Option<Box<str>>,
     /// Further members, such as `term` and `leader`.
     #[serde(flatten)]
-    pub extensions: Map<String, Value>,
+    pub extensions: Box<Map<String, Value>>,
     /// Sent as `Retry-After`, in whole seconds.
     #[serde(skip)]
     pub retry_after: Option<Duration>,
@@ -58,7 +58,7 @@ impl Problem {
             status: status.as_u16(),
             detail: None,
             instance: None,
-            extensions: Map::new(),
+            extensions: Box::default(),
             retry_after: None,
         }
     }

@@ -7,6 +7,8 @@ mod layout;
 mod time;
 mod value;
 
+use std::sync::LazyLock;
+
 use axum::{
     Router,
     extract::State,
@@ -15,6 +17,7 @@ use axum::{
     routing::get,
 };
 use maud::{Markup, html};
+use sha2::{Digest, Sha256};
 use symphony_adapters::database::DatabaseError;
 
 use self::layout::{Frame, Section};
@@ -24,6 +27,11 @@ use super::WebState;
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
                                        base-uri 'none'; frame-ancestors 'none'";
 const STYLE: &str = include_str!("pages/style.css");
+/// Where the style sheet is: another address when it has changed, so that no browser styles a page with an old one.
+static STYLE_ADDRESS: LazyLock<String> = LazyLock::new(|| {
+    let hash = hex::encode(Sha256::digest(STYLE));
+    format!("/app/style.css?{}", hash.get(..12).unwrap_or(&hash))
+});
 const ICON: &str = include_str!("pages/icon.svg");
 
 /// All pages. Nothing outside `/app` but the way in.
@@ -98,7 +106,7 @@ impl IntoResponse for Page {
 }
 
 fn asset(media_type: &'static str, text: &'static str) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, media_type), (header::CACHE_CONTROL, "max-age=300")], text)
+    ([(header::CONTENT_TYPE, media_type), (header::CACHE_CONTROL, "max-age=86400")], text)
 }
 
 async fn missing(State(web): State<WebState>, uri: Uri) -> Page {

@@ -140,7 +140,7 @@ impl<F: Fence> Task<F> {
         let info = LeaderInfo { term: token.term, node: self.me, url: Some(self.url.clone()) };
         self.announcement.repeat(&info).await;
         // Without managers there is nobody to tell, and still the term to lead.
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Learns the leader's URL from the fence, then waits to be dropped.
@@ -156,7 +156,7 @@ impl<F: Fence> Task<F> {
             }
             sleep(backoff.next_wait()).await;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
@@ -177,7 +177,7 @@ async fn until_reported(reports: &mut mpsc::Receiver<Token>, token: &Token) {
         }
     }
     // Nobody is left to report anything.
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 #[cfg(test)]

@@ -33,6 +33,8 @@ pub(super) async fn page(State(web): State<WebState>, Path(id): Path<String>) ->
 
 fn render(row: &StoredItem, now_ms: i64) -> Markup {
     let item = &row.item;
+    // The title stands above already.
+    let fields: Vec<_> = item.fields.iter().filter(|(_, field)| field.as_str() != Some(&item.title)).collect();
     html! {
         nav.path aria-label="Breadcrumb" { a href="/app/" { "Items" } " / " (site_link(&item.site)) }
         article.item {
@@ -43,11 +45,11 @@ fn render(row: &StoredItem, now_ms: i64) -> Markup {
             p { (value::source(&item.url)) }
             section aria-labelledby="fields" {
                 h2 #fields { "Fields" }
-                @if item.fields.is_empty() {
-                    p.muted { "None were configured for this site." }
+                @if fields.is_empty() {
+                    p.muted { "None but the title." }
                 } @else {
                     dl {
-                        @for (name, field) in &item.fields {
+                        @for (name, field) in fields {
                             dt { (items::humanize(name)) }
                             dd { (value::full(field)) (similar(name, field)) }
                         }

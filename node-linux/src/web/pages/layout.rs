@@ -45,7 +45,7 @@ pub(super) fn page(frame: &Frame, title: &str, main: &Markup) -> Markup {
                 meta name="color-scheme" content="light dark";
                 title { (title) " · Symphony" }
                 link rel="icon" type="image/svg+xml" href="/app/icon.svg";
-                link rel="stylesheet" href="/app/style.css";
+                link rel="stylesheet" href=(*super::STYLE_ADDRESS);
             }
             body {
                 a.skip href="#main" { "Skip to content" }
