@@ -1,1 +1,4 @@
+//! Simulator, scenarios, benches and end-to-end tests of Symphony.
 
+pub mod contract;
+pub mod servers;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::types::{AMQPValue, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -67,7 +67,7 @@ impl Publisher {
         let session = timeout(CONFIRM_TIMEOUT, self.link.connected())
             .await
             .map_err(|_| BrokerError::Disconnected("no connection to publish the dead letter on".into()))?;
-        let mut headers = properties.headers().clone().unwrap_or_else(FieldTable::default);
+        let mut headers = properties.headers().clone().unwrap_or_default();
         headers.insert(REASON_HEADER.into(), AMQPValue::LongString(clip(reason).into()));
         let properties = properties.with_headers(headers).with_delivery_mode(PERSISTENT);
         let sent = self.send(session.clone(), self.topology.dead(), id, body, properties.clone()).await;
