@@ -5,6 +5,7 @@
 
 pub mod amqp;
 pub mod embedded;
+mod telemetry;
 
 use std::sync::Arc;
 
@@ -21,6 +22,29 @@ pub struct Message {
     pub content_type: String,
     /// Opaque to the broker.
     pub body: Bytes,
+}
+
+impl Message {
+    /// Longest id and longest content type, in bytes: AMQP's short string.
+    pub const PROPERTY_LEN_MAX: usize = 255;
+    /// Longest body, in bytes: what RabbitMQ 4 takes unless configured otherwise.
+    pub const BODY_LEN_MAX: usize = 16 * 1024 * 1024;
+
+    /// Refuses what no broker could carry, before it is sent: RabbitMQ answers by closing the channel.
+    pub(crate) fn check(&self) -> Result<(), BrokerError> {
+        let fault = if self.id.is_empty() {
+            "a message needs an id".to_owned()
+        } else if self.id.len() > Self::PROPERTY_LEN_MAX {
+            format!("a message id of {} bytes is longer than {}", self.id.len(), Self::PROPERTY_LEN_MAX)
+        } else if self.content_type.len() > Self::PROPERTY_LEN_MAX {
+            format!("a content type of {} bytes is longer than {}", self.content_type.len(), Self::PROPERTY_LEN_MAX)
+        } else if self.body.len() > Self::BODY_LEN_MAX {
+            format!("message {} of {} bytes is longer than {}", self.id, self.body.len(), Self::BODY_LEN_MAX)
+        } else {
+            return Ok(());
+        };
+        Err(BrokerError::Configuration(fault))
+    }
 }
 
 /// Why the broker did not do as asked. Every variant is temporary except [`BrokerError::Unroutable`] and
@@ -42,7 +66,7 @@ pub enum BrokerError {
     /// The mandatory flag brought the message back: no queue is bound.
     #[error("message {0} was returned: no queue takes it")]
     Unroutable(String),
-    /// The URL or the queue's declaration is wrong.
+    /// The URL, the queue's name or the message is wrong: trying again will not help.
     #[error("broker configuration: {0}")]
     Configuration(String),
 }
@@ -53,7 +77,8 @@ pub trait Broker: Send + Sync + 'static {
     /// Hands a message over; `Ok` once the broker has it on stable storage.
     ///
     /// # Errors
-    /// Any [`BrokerError`]: the message is still the caller's, who tries again.
+    /// Any [`BrokerError`]: the message is still the caller's, who tries again. Without a connection the answer is
+    /// [`BrokerError::Disconnected`] at once.
     async fn publish(&self, message: &Message) -> Result<(), BrokerError>;
 
     /// Starts a competing consumer with at most `prefetch` unsettled deliveries. It survives lost connections.
@@ -162,5 +187,63 @@ pub trait Settle: Send + Sync {
 /// # Errors
 /// [`BrokerError::Configuration`] for a URL that cannot be used.
 pub async fn open(url: &str, queue: &str) -> Result<Arc<dyn Broker>, BrokerError> {
-    todo!("{url} {queue}")
+    if queue.is_empty() || queue.len() > QUEUE_NAME_LEN_MAX || queue.starts_with("amq.") {
+        return Err(BrokerError::Configuration(format!(
+            "queue name {queue:?}: 1 to {QUEUE_NAME_LEN_MAX} bytes, and not starting with amq."
+        )));
+    }
+    // The URL may hold a password: no error repeats it.
+    match url.split_once(':').map(|(scheme, _)| scheme) {
+        Some("amqp" | "amqps") => Ok(Arc::new(amqp::AmqpBroker::open(url, queue)?)),
+        Some("sqlite") => Ok(Arc::new(embedded::EmbeddedBroker::open(url, queue).await?)),
+        _ => Err(BrokerError::Configuration("the URL starts with amqp://, amqps:// or sqlite:".into())),
+    }
+}
+
+/// Leaves room for `.dead` in AMQP's short string.
+const QUEUE_NAME_LEN_MAX: usize = 250;
+
+/// Longest reason kept with a dead letter, in bytes: a header has to fit in one frame.
+const REASON_LEN_MAX: usize = 4096;
+
+/// Cuts a reason to [`REASON_LEN_MAX`], at a character.
+fn clip(reason: &str) -> &str {
+    reason.get(..reason.floor_char_boundary(REASON_LEN_MAX)).unwrap_or(reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_url_of_another_kind_is_refused_without_repeating_it() {
+        let Err(error) = open("http://user:secret@host/", "items").await else { panic!("opened") };
+        assert!(matches!(error, BrokerError::Configuration(_)));
+        assert!(!error.to_string().contains("secret"));
+    }
+
+    #[tokio::test]
+    async fn a_queue_name_amqp_cannot_carry_is_refused() {
+        for queue in ["", "amq.items", &"q".repeat(251)] {
+            assert!(matches!(open("amqp://localhost", queue).await, Err(BrokerError::Configuration(_))), "{queue:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_no_broker_could_carry_is_refused() {
+        let good = Message { id: "1".into(), content_type: "text/plain".into(), body: Bytes::from_static(b"x") };
+        assert!(good.check().is_ok());
+        assert!(Message { id: String::new(), ..good.clone() }.check().is_err());
+        assert!(Message { id: "i".repeat(256), ..good.clone() }.check().is_err());
+        assert!(Message { content_type: "c".repeat(256), ..good.clone() }.check().is_err());
+        assert!(Message { body: vec![0; Message::BODY_LEN_MAX + 1].into(), ..good }.check().is_err());
+    }
+
+    #[test]
+    fn a_long_reason_is_cut_at_a_character() {
+        assert_eq!(clip("short"), "short");
+        let long = "ä".repeat(REASON_LEN_MAX);
+        assert_eq!(clip(&long).len(), REASON_LEN_MAX);
+        assert_eq!(clip(&format!("x{long}")).len(), REASON_LEN_MAX - 1);
+    }
 }

@@ -2,10 +2,28 @@
 //!
 //! Every write names the [`Token`] of the leader it is made for, and the database checks it in the same transaction: a
 //! stale leader writes nothing.
+//!
+//! One set of statements serves both databases, through `sqlx::Any`; what differs is in `dialect`.
+
+mod cursor;
+mod dialect;
+mod error;
+mod fence;
+mod files;
+mod items;
+mod mails;
+mod open;
+mod search;
+mod session;
+mod status;
+mod value;
+
+use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use self::dialect::Dialect;
 use crate::item::Item;
 
 /// The fencing token: an election term and who won it.
@@ -169,7 +187,7 @@ pub enum MailOutcome {
     /// A transient failure: again after `delay`.
     Retry {
         /// Time to wait.
-        delay: std::time::Duration,
+        delay: Duration,
         /// In the server's words.
         error: String,
     },
@@ -196,8 +214,18 @@ pub struct Counts {
 }
 
 /// A pool of connections to the shared database. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Database {}
+#[derive(Clone)]
+pub struct Database {
+    pool: sqlx::AnyPool,
+    dialect: &'static Dialect,
+}
+
+/// Without the pool, which would show the password in its URL.
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Database").finish_non_exhaustive()
+    }
+}
 
 impl Database {
     /// Opens the database that `url` names (`sqlite:PATH`, `postgres://…`) and brings its schema up to date.
@@ -206,7 +234,7 @@ impl Database {
     /// [`DatabaseError::Unavailable`] while the server is away (the caller tries again), [`DatabaseError::Invalid`] for
     /// a URL or a schema that cannot be used.
     pub async fn open(url: &str) -> Result<Self, DatabaseError> {
-        todo!("{url}")
+        open::open(url).await
     }
 
     /// Asks the database for a sign of life.
@@ -214,7 +242,7 @@ impl Database {
     /// # Errors
     /// [`DatabaseError::Unavailable`].
     pub async fn ping(&self) -> Result<(), DatabaseError> {
-        todo!()
+        status::ping(self).await
     }
 
     /// Raises the fence to `leader`'s token: the barrier before the first act as leader. Raising it again with the same
@@ -223,7 +251,7 @@ impl Database {
     /// # Errors
     /// [`DatabaseError::Fenced`] if the fence is at a higher term, or at this term with another holder.
     pub async fn promote(&self, leader: &Leader) -> Result<(), DatabaseError> {
-        todo!("{leader:?}")
+        fence::promote(self, leader).await
     }
 
     /// The leader the fence is at.
@@ -231,7 +259,7 @@ impl Database {
     /// # Errors
     /// [`DatabaseError::Unavailable`].
     pub async fn leader(&self) -> Result<Option<Leader>, DatabaseError> {
-        todo!()
+        fence::leader(&mut self.session().await?).await
     }
 
     /// Stores a batch in one transaction: fence, inbox, items. One outcome per entry, in order.
@@ -239,7 +267,7 @@ impl Database {
     /// # Errors
     /// [`DatabaseError::Fenced`]: nothing was stored.
     pub async fn store_items(&self, token: &Token, batch: &[Incoming]) -> Result<Vec<Outcome>, DatabaseError> {
-        todo!("{token:?} {batch:?}")
+        items::store(self, token, batch).await
     }
 
     /// A page of items.
@@ -247,7 +275,7 @@ impl Database {
     /// # Errors
     /// [`DatabaseError::Invalid`] for a cursor or a limit that was not given by this database.
     pub async fn items(&self, query: &ItemQuery) -> Result<Page<StoredItem>, DatabaseError> {
-        todo!("{query:?}")
+        search::list(self, query).await
     }
 
     /// One item by its id.
@@ -255,7 +283,7 @@ impl Database {
     /// # Errors
     /// [`DatabaseError::Unavailable`].
     pub async fn item(&self, id: &str) -> Result<Option<StoredItem>, DatabaseError> {
-        todo!("{id}")
+        search::get(self, id).await
     }
 
     /// Names of the sites that have items, in order.
@@ -263,7 +291,7 @@ impl Database {
     /// # Errors
     /// [`DatabaseError::Unavailable`].
     pub async fn sites(&self) -> Result<Vec<String>, DatabaseError> {
-        todo!()
+        search::sites(self).await
     }
 
     /// Stores a file in one transaction with its ledger entry and a mail about it.
@@ -271,7 +299,7 @@ impl Database {
     /// # Errors
     /// [`DatabaseError::Fenced`]: nothing was stored.
     pub async fn store_file(&self, token: &Token, file: &NewFile) -> Result<Outcome, DatabaseError> {
-        todo!("{token:?} {file:?}")
+        files::store(self, token, file).await
     }
 
     /// Whether the ledger has a file of this path, size and modification time.
@@ -279,7 +307,7 @@ impl Database {
     /// # Errors
     /// [`DatabaseError::Unavailable`].
     pub async fn has_file(&self, path: &str, size: u64, modified_at_ms: i64) -> Result<bool, DatabaseError> {
-        todo!("{path} {size} {modified_at_ms}")
+        files::is_known(self, path, size, modified_at_ms).await
     }
 
     /// A page of files, newest first.
@@ -287,7 +315,7 @@ impl Database {
     /// # Errors
     /// [`DatabaseError::Invalid`] for a cursor or a limit that was not given by this database.
     pub async fn files(&self, cursor: Option<&str>, limit: Option<u32>) -> Result<Page<StoredFile>, DatabaseError> {
-        todo!("{cursor:?} {limit:?}")
+        files::list(self, cursor, limit).await
     }
 
     /// One file with its content, by its SHA-256.
@@ -295,7 +323,7 @@ impl Database {
     /// # Errors
     /// [`DatabaseError::Unavailable`].
     pub async fn file(&self, sha256: &str) -> Result<Option<(StoredFile, Vec<u8>)>, DatabaseError> {
-        todo!("{sha256}")
+        files::get(self, sha256).await
     }
 
     /// Puts a mail into the outbox, once per [`NewMail::key`].
@@ -303,7 +331,7 @@ impl Database {
     /// # Errors
     /// [`DatabaseError::Fenced`]: nothing was stored.
     pub async fn enqueue_mail(&self, token: &Token, mail: &NewMail) -> Result<Outcome, DatabaseError> {
-        todo!("{token:?} {mail:?}")
+        mails::enqueue(self, token, mail).await
     }
 
     /// Claims up to `limit` due mails for `claim_for`; while the claim lasts nobody else gets them.
@@ -314,9 +342,9 @@ impl Database {
         &self,
         token: &Token,
         limit: u32,
-        claim_for: std::time::Duration,
+        claim_for: Duration,
     ) -> Result<Vec<ClaimedMail>, DatabaseError> {
-        todo!("{token:?} {limit} {claim_for:?}")
+        mails::claim(self, token, limit, claim_for).await
     }
 
     /// Records what became of a claimed mail. Needs no token: the mail has left (or not) whoever leads now.
@@ -324,7 +352,7 @@ impl Database {
     /// # Errors
     /// [`DatabaseError::Unavailable`]: the claim runs out and the mail is tried again.
     pub async fn settle_mail(&self, id: i64, outcome: &MailOutcome) -> Result<(), DatabaseError> {
-        todo!("{id} {outcome:?}")
+        mails::settle(self, id, outcome).await
     }
 
     /// How much there is.
@@ -332,11 +360,11 @@ impl Database {
     /// # Errors
     /// [`DatabaseError::Unavailable`].
     pub async fn counts(&self) -> Result<Counts, DatabaseError> {
-        todo!()
+        status::counts(self).await
     }
 
     /// Closes the pool.
     pub async fn close(&self) {
-        todo!()
+        self.pool.close().await;
     }
 }

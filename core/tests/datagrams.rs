@@ -53,8 +53,8 @@ proptest! {
         let mut on_disk = None;
         for operation in operations {
             match operation {
-                Operation::Datagram(mut bytes) => drop(node.handle_datagram(now, &mut bytes)),
-                Operation::Message { from, body } => drop(node.handle_datagram(now, &mut datagram(from, &body))),
+                Operation::Datagram(mut bytes) => { let _ = node.handle_datagram(now, &mut bytes); }
+                Operation::Message { from, body } => { let _ = node.handle_datagram(now, &mut datagram(from, &body)); }
                 Operation::Time(ticks) => {
                     now = now.saturating_add(Duration::from_ticks(ticks));
                     node.handle_timeout(now);
@@ -73,7 +73,7 @@ proptest! {
                         3 => Command::Pause,
                         _ => Command::Resume,
                     };
-                    drop(node.handle_command(now, command));
+                    let _ = node.handle_command(now, command);
                 }
             }
             let saved = *node.saved();

@@ -1,12 +1,17 @@
 //! The `symphony` binary as a library: roles, configuration and command line.
 
+mod backoff;
 mod cli;
 pub mod config;
+pub mod election;
+pub mod ftp;
 mod health;
 mod inspect;
 pub mod logging;
+pub mod manager;
 pub mod roles;
 pub mod shutdown;
+pub mod web;
 
 use std::{
     io::{self, Write as _},
@@ -34,7 +39,7 @@ const RUNTIME_END_MAX: Duration = Duration::from_secs(5);
 /// wrong configuration; a second signal ends the process at once with 128 and the signal's number.
 #[must_use]
 pub fn main() -> ExitCode {
-    install_tls_provider();
+    symphony_adapters::tls::install_provider();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -112,9 +117,4 @@ fn fail(error: &dyn std::error::Error) -> ExitCode {
         complain(format_args!("error: {message}"));
     }
     ExitCode::FAILURE
-}
-
-/// Chooses ring for all TLS of the process; a second choice changes nothing.
-fn install_tls_provider() {
-    let _ = rustls::crypto::ring::default_provider().install_default();
 }

@@ -1,3 +1,5 @@
-//! What the simulator, the benches and the end-to-end tests share.
+//! Simulator, scenarios, benches and end-to-end tests of Symphony.
 
+pub mod contract;
 pub mod failover;
+pub mod servers;

@@ -1,0 +1,138 @@
+//! A stand-in for a web node, in all its moods.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse as _, Response},
+    routing::{get, post},
+};
+use symphony_adapters::{
+    database::{Leader, Outcome, Token},
+    http::{
+        Problem,
+        api::{ItemResult, ItemsRequest, ItemsResponse, LeaderInfo, TERM_HEADER},
+    },
+};
+use tokio::{net::TcpListener, time::sleep};
+use tokio_util::task::AbortOnDropHandle;
+
+/// What a web node does with a POST.
+#[derive(Clone, Debug)]
+pub(in crate::manager) enum Mood {
+    Store,
+    Duplicate,
+    Conflict,
+    NotLeader(Option<LeaderInfo>),
+    Status(u16),
+    Garbage,
+    Hang,
+    HangUp,
+}
+
+/// A stand-in for a web node: the next mood of its list for each POST, then `otherwise`.
+#[derive(Clone)]
+pub(in crate::manager) struct StandIn {
+    pub(in crate::manager) url: String,
+    script: Arc<Mutex<Script>>,
+    _server: Arc<AbortOnDropHandle<()>>,
+}
+
+pub(in crate::manager) struct Script {
+    pub(in crate::manager) moods: VecDeque<Mood>,
+    pub(in crate::manager) otherwise: Mood,
+    pub(in crate::manager) term: u64,
+    /// Items that make any POST they are in end in this status.
+    pub(in crate::manager) poison: Vec<(String, u16)>,
+    /// Terms and message ids of every POST.
+    pub(in crate::manager) posts: Vec<(u64, Vec<String>)>,
+    pub(in crate::manager) stored: Vec<String>,
+}
+
+impl StandIn {
+    pub(in crate::manager) async fn start(term: u64, moods: impl IntoIterator<Item = Mood>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let script = Arc::new(Mutex::new(Script {
+            moods: moods.into_iter().collect(),
+            otherwise: Mood::Store,
+            term,
+            poison: Vec::new(),
+            posts: Vec::new(),
+            stored: Vec::new(),
+        }));
+        let router = Router::new()
+            .route("/v1/items", post(items))
+            .route("/leader", get(leader))
+            .with_state((url.clone(), Arc::clone(&script)));
+        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { url, script, _server: Arc::new(AbortOnDropHandle::new(server)) }
+    }
+
+    pub(in crate::manager) fn set<T>(&self, change: impl FnOnce(&mut Script) -> T) -> T {
+        change(&mut self.script.lock().unwrap())
+    }
+
+    pub(in crate::manager) fn leader(&self, holder: u16) -> Leader {
+        Leader { token: Token { term: self.set(|script| script.term), holder }, url: self.url.clone() }
+    }
+
+    pub(in crate::manager) fn info(&self, node: u16) -> LeaderInfo {
+        LeaderInfo { term: self.set(|script| script.term), node, url: Some(self.url.clone()) }
+    }
+
+    pub(in crate::manager) fn stored(&self) -> Vec<String> {
+        let mut stored = self.set(|script| script.stored.clone());
+        stored.sort();
+        stored
+    }
+
+    pub(in crate::manager) fn posts(&self) -> Vec<(u64, Vec<String>)> {
+        self.set(|script| script.posts.clone())
+    }
+}
+
+type Shared = (String, Arc<Mutex<Script>>);
+
+async fn leader(State((url, script)): State<Shared>) -> Json<LeaderInfo> {
+    Json(LeaderInfo { term: script.lock().unwrap().term, node: 1, url: Some(url) })
+}
+
+async fn items(State((_, script)): State<Shared>, headers: HeaderMap, Json(request): Json<ItemsRequest>) -> Response {
+    let ids: Vec<String> = request.items.iter().map(|item| item.message_id.clone()).collect();
+    let asked = headers[TERM_HEADER].to_str().unwrap().parse().unwrap();
+    let (mood, term) = {
+        let mut script = script.lock().unwrap();
+        script.posts.push((asked, ids.clone()));
+        let poison = script.poison.iter().find(|(id, _)| ids.contains(id)).map(|(_, status)| *status);
+        let mood = match poison {
+            Some(status) => Mood::Status(status),
+            None => script.moods.pop_front().unwrap_or(script.otherwise.clone()),
+        };
+        (mood, script.term)
+    };
+    let outcome = match mood {
+        Mood::Store => {
+            script.lock().unwrap().stored.extend(ids.iter().cloned());
+            Outcome::Stored
+        }
+        Mood::Duplicate => Outcome::Duplicate,
+        Mood::Conflict => Outcome::Conflict,
+        Mood::NotLeader(leader) => return Problem::not_leader(term, leader.as_ref()).into_response(),
+        Mood::Status(status) => return Problem::new(StatusCode::from_u16(status).unwrap()).into_response(),
+        Mood::Garbage => return "{\"term\":".into_response(),
+        Mood::Hang => {
+            sleep(Duration::from_secs(3600)).await;
+            Outcome::Stored
+        }
+        Mood::HangUp => panic!("this closes the connection"),
+    };
+    let results = ids.into_iter().map(|message_id| ItemResult { message_id, outcome }).collect();
+    Json(ItemsResponse { term, results }).into_response()
+}

@@ -1,0 +1,365 @@
+//! The task that raises the fence.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use symphony_adapters::{
+    database::{Database, DatabaseError, Leader, Token},
+    http::api::LeaderInfo,
+};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::{ElectionView, FENCED_MAX, FenceView, LeadershipHandle, announce::Announcement};
+use crate::backoff::Backoff;
+
+/// Time for the database to answer.
+const FENCE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Shortest wait between two attempts.
+const RETRY_MIN: Duration = Duration::from_millis(50);
+/// Longest wait between two attempts.
+const RETRY_MAX: Duration = Duration::from_secs(2);
+
+/// Where the fence stands: the database, or a stand-in that fails on command.
+#[async_trait]
+pub(super) trait Fence: Send + Sync + 'static {
+    /// See [`Database::promote`].
+    async fn promote(&self, leader: &Leader) -> Result<(), DatabaseError>;
+    /// See [`Database::leader`].
+    async fn leader(&self) -> Result<Option<Leader>, DatabaseError>;
+}
+
+#[async_trait]
+impl Fence for Database {
+    async fn promote(&self, leader: &Leader) -> Result<(), DatabaseError> {
+        Self::promote(self, leader).await
+    }
+
+    async fn leader(&self) -> Result<Option<Leader>, DatabaseError> {
+        Self::leader(self).await
+    }
+}
+
+pub(super) fn start(
+    me: u16,
+    url: String,
+    fence: impl Fence,
+    announcement: Announcement,
+    election: watch::Receiver<ElectionView>,
+    shutdown: CancellationToken,
+) -> (LeadershipHandle, JoinHandle<()>) {
+    let (publish, published) = watch::channel(FenceView::default());
+    let (fenced, reports) = mpsc::channel(FENCED_MAX);
+    let handle = LeadershipHandle { me, election: election.clone(), fence: published, fenced };
+    let task = Task { me, url, fence, announcement, publish };
+    (handle, tokio::spawn(task.run(election, reports, shutdown)))
+}
+
+struct Task<F> {
+    me: u16,
+    url: String,
+    fence: F,
+    announcement: Announcement,
+    publish: watch::Sender<FenceView>,
+}
+
+/// What a change of the election can change for this task; a longer lease does not.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Part {
+    term: u64,
+    leader: Option<u16>,
+    is_leader: bool,
+}
+
+impl From<&ElectionView> for Part {
+    fn from(view: &ElectionView) -> Self {
+        Self { term: view.term, leader: view.leader, is_leader: view.is_leader }
+    }
+}
+
+impl<F: Fence> Task<F> {
+    async fn run(
+        self,
+        mut election: watch::Receiver<ElectionView>,
+        mut reports: mpsc::Receiver<Token>,
+        shutdown: CancellationToken,
+    ) {
+        loop {
+            let part = Part::from(&*election.borrow_and_update());
+            self.publish.send_replace(FenceView { term: part.term, ..FenceView::default() });
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                () = until_other_part(&mut election, part) => {}
+                () = self.play(part, &mut reports) => {}
+            }
+            if election.has_changed().is_err() {
+                break;
+            }
+        }
+        self.publish.send_replace(FenceView::default());
+    }
+
+    /// Leads or follows, until dropped.
+    async fn play(&self, part: Part, reports: &mut mpsc::Receiver<Token>) {
+        if part.is_leader {
+            let token = Token { term: part.term, holder: self.me };
+            tokio::select! {
+                () = self.lead(token.clone()) => {}
+                () = until_reported(reports, &token) => {}
+            }
+            warn!(term = part.term, "the fence is elsewhere: no writes under this term");
+            self.publish.send_replace(FenceView { term: part.term, ..FenceView::default() });
+        }
+        self.follow(part).await;
+    }
+
+    /// Raises the fence, then acts as leader; returns when the database says that the fence is elsewhere.
+    async fn lead(&self, token: Token) {
+        let leader = Leader { token: token.clone(), url: self.url.clone() };
+        let mut backoff = Backoff::new(RETRY_MIN, RETRY_MAX);
+        loop {
+            match timeout(FENCE_TIMEOUT, self.fence.promote(&leader)).await {
+                Ok(Ok(())) => break,
+                Ok(Err(DatabaseError::Fenced(at))) => {
+                    error!(term = token.term, fence = ?at, "won an election but the database knows a later leader");
+                    return;
+                }
+                Ok(Err(error)) => warn!(term = token.term, %error, "cannot raise the fence yet"),
+                Err(_) => warn!(term = token.term, "cannot raise the fence yet: no answer in time"),
+            }
+            sleep(backoff.next_wait()).await;
+        }
+        info!(term = token.term, node = self.me, "promoted: the fence stands at this term");
+        metrics::counter!("symphony_promotions_total", "node" => self.me.to_string()).increment(1);
+        self.publish.send_replace(FenceView { term: token.term, promoted: true, leader_url: Some(self.url.clone()) });
+        let info = LeaderInfo { term: token.term, node: self.me, url: Some(self.url.clone()) };
+        self.announcement.repeat(&info).await;
+        // Without managers there is nobody to tell, and still the term to lead.
+        std::future::pending::<()>().await;
+    }
+
+    /// Learns the leader's URL from the fence, then waits to be dropped.
+    async fn follow(&self, part: Part) {
+        let mut backoff = Backoff::new(RETRY_MIN, RETRY_MAX);
+        while let Some(leader) = part.leader {
+            let token = Token { term: part.term, holder: leader };
+            if let Ok(Ok(Some(known))) = timeout(FENCE_TIMEOUT, self.fence.leader()).await
+                && known.token == token
+            {
+                self.publish.send_replace(FenceView { term: part.term, promoted: false, leader_url: Some(known.url) });
+                break;
+            }
+            sleep(backoff.next_wait()).await;
+        }
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Returns when the election changes in a way that matters here, or its driver is gone.
+async fn until_other_part(election: &mut watch::Receiver<ElectionView>, part: Part) {
+    while election.changed().await.is_ok() {
+        if Part::from(&*election.borrow_and_update()) != part {
+            return;
+        }
+    }
+}
+
+/// Returns when the fence is reported to have moved on from `token`; a report about another term is old news.
+async fn until_reported(reports: &mut mpsc::Receiver<Token>, token: &Token) {
+    while let Some(reported) = reports.recv().await {
+        if reported == *token {
+            return;
+        }
+    }
+    // Nobody is left to report anything.
+    std::future::pending::<()>().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    };
+
+    use symphony_adapters::http::WebClient;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    /// A fence whose door opens when told, after failing as often as told.
+    #[derive(Clone)]
+    struct Door {
+        failures: Arc<AtomicU32>,
+        open: Arc<Semaphore>,
+        at: Arc<watch::Sender<Option<Leader>>>,
+    }
+
+    impl Door {
+        fn new(failures: u32, open: bool) -> Self {
+            let open = if open { Semaphore::MAX_PERMITS } else { 0 };
+            Self {
+                failures: Arc::new(AtomicU32::new(failures)),
+                open: Arc::new(Semaphore::new(open)),
+                at: Arc::new(watch::Sender::new(None)),
+            }
+        }
+    }
+
+    #[async_trait]
+    impl Fence for Door {
+        async fn promote(&self, leader: &Leader) -> Result<(), DatabaseError> {
+            let _permit = self.open.acquire().await.unwrap();
+            if self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
+                return Err(DatabaseError::Unavailable("busy".into()));
+            }
+            let stale = self.at.borrow().clone().filter(|at| at.token.term > leader.token.term);
+            if stale.is_some() {
+                return Err(DatabaseError::Fenced(stale));
+            }
+            self.at.send_replace(Some(leader.clone()));
+            Ok(())
+        }
+
+        async fn leader(&self) -> Result<Option<Leader>, DatabaseError> {
+            Ok(self.at.borrow().clone())
+        }
+    }
+
+    struct Node {
+        election: watch::Sender<ElectionView>,
+        handle: LeadershipHandle,
+        shutdown: CancellationToken,
+    }
+
+    fn start_with(fence: Door) -> Node {
+        let (election, view) = watch::channel(ElectionView::default());
+        let shutdown = CancellationToken::new();
+        let announcement = Announcement { managers: Vec::new(), client: WebClient::new().unwrap() };
+        let (handle, _task) = start(1, "http://one".into(), fence, announcement, view, shutdown.clone());
+        Node { election, handle, shutdown }
+    }
+
+    fn won(term: u64) -> ElectionView {
+        ElectionView { term, leader: Some(1), is_leader: true, lease_until: None }
+    }
+
+    fn token(term: u64) -> Option<Token> {
+        Some(Token { term, holder: 1 })
+    }
+
+    async fn promoted_becomes(node: &mut Node, expected: Option<Token>) {
+        let reached = async {
+            while node.handle.current().promoted != expected {
+                node.handle.promotion_changed().await;
+            }
+        };
+        timeout(Duration::from_secs(10), reached).await.expect("promotion never became as expected");
+    }
+
+    #[tokio::test]
+    async fn winning_an_election_is_not_enough_without_the_fence() {
+        let door = Door::new(0, false);
+        let mut node = start_with(door.clone());
+        node.election.send_replace(won(3));
+        tokio::task::yield_now().await;
+        assert_eq!(node.handle.current().promoted, None);
+        assert_eq!(node.handle.current().leader, Some(1));
+        door.open.add_permits(1);
+        promoted_becomes(&mut node, token(3)).await;
+        assert_eq!(node.handle.current().leader_url.as_deref(), Some("http://one"));
+    }
+
+    #[tokio::test]
+    async fn the_fence_is_raised_for_as_long_as_it_takes() {
+        let mut node = start_with(Door::new(3, true));
+        node.election.send_replace(won(1));
+        promoted_becomes(&mut node, token(1)).await;
+    }
+
+    #[tokio::test]
+    async fn losing_the_election_ends_the_promotion_at_once() {
+        let mut node = start_with(Door::new(0, true));
+        node.election.send_replace(won(1));
+        promoted_becomes(&mut node, token(1)).await;
+        node.election.send_replace(ElectionView { term: 2, leader: None, is_leader: false, lease_until: None });
+        // No turn for the task: the view itself must not be older than the election.
+        assert_eq!(node.handle.current().promoted, None);
+        node.election.send_replace(won(5));
+        promoted_becomes(&mut node, token(5)).await;
+    }
+
+    #[tokio::test]
+    async fn a_lease_that_ran_out_suspends_the_promotion() {
+        let mut node = start_with(Door::new(0, true));
+        node.election.send_replace(won(1));
+        promoted_becomes(&mut node, token(1)).await;
+        let now = std::time::Instant::now();
+        node.election.send_replace(ElectionView { lease_until: Some(now), ..won(1) });
+        assert_eq!(node.handle.current().promoted, None);
+        let later = now + Duration::from_secs(60);
+        node.election.send_replace(ElectionView { lease_until: Some(later), ..won(1) });
+        assert_eq!(node.handle.current().promoted, token(1));
+    }
+
+    #[tokio::test]
+    async fn a_fence_that_moved_on_ends_the_promotion_until_the_next_term() {
+        let mut node = start_with(Door::new(0, true));
+        node.election.send_replace(won(4));
+        promoted_becomes(&mut node, token(4)).await;
+        node.handle.fenced(&Token { term: 3, holder: 1 });
+        node.handle.fenced(&Token { term: 4, holder: 1 });
+        while node.handle.current().promoted.is_some() {
+            node.handle.fenced(&Token { term: 4, holder: 1 });
+            tokio::task::yield_now().await;
+        }
+        node.election.send_replace(won(6));
+        promoted_becomes(&mut node, token(6)).await;
+    }
+
+    #[tokio::test]
+    async fn a_winner_behind_the_fence_is_not_promoted() {
+        let door = Door::new(0, true);
+        door.at.send_replace(Some(Leader { token: Token { term: 9, holder: 2 }, url: "http://two".into() }));
+        let mut node = start_with(door);
+        node.election.send_replace(won(4));
+        let refused = timeout(Duration::from_millis(200), promoted_becomes(&mut node, token(4))).await;
+        assert!(refused.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_follower_learns_where_the_leader_is() {
+        let door = Door::new(0, true);
+        let node = start_with(door.clone());
+        node.election.send_replace(ElectionView { term: 7, leader: Some(2), is_leader: false, lease_until: None });
+        door.at.send_replace(Some(Leader { token: Token { term: 7, holder: 2 }, url: "http://two".into() }));
+        let learnt = async {
+            while node.handle.current().leader_url.as_deref() != Some("http://two") {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(Duration::from_secs(10), learnt).await.unwrap();
+        assert_eq!(node.handle.current().promoted, None);
+    }
+
+    #[tokio::test]
+    async fn nobody_leads_without_a_driver_or_after_shutdown() {
+        let mut node = start_with(Door::new(0, true));
+        node.election.send_replace(won(1));
+        promoted_becomes(&mut node, token(1)).await;
+        node.shutdown.cancel();
+        promoted_becomes(&mut node, None).await;
+
+        let mut node = start_with(Door::new(0, true));
+        node.election.send_replace(won(1));
+        promoted_becomes(&mut node, token(1)).await;
+        let (gone, _) = watch::channel(ElectionView::default());
+        drop(std::mem::replace(&mut node.election, gone));
+        assert_eq!(node.handle.current().promoted, None);
+    }
+}

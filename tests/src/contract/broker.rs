@@ -1,0 +1,312 @@
+//! What [`Broker`] promises, whoever carries the messages.
+
+use std::{collections::BTreeSet, pin::Pin, sync::Arc, time::Duration};
+
+use symphony_adapters::broker::{self, Broker, BrokerError, Consumer, Delivery, Depth, Message};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep, timeout},
+};
+
+/// How long anything that must happen may take.
+pub const SOON: Duration = Duration::from_secs(30);
+
+/// How long to watch that something does not happen.
+const A_WHILE: Duration = Duration::from_millis(500);
+
+/// One promise, held against the broker at a URL with a queue that nobody has used.
+pub type Promise = fn(url: String, queue: String) -> Pin<Box<dyn Future<Output = ()>>>;
+
+/// Every promise with its name.
+pub const PROMISES: &[(&str, Promise)] = &[
+    ("a message is delivered as it was published", |u, q| Box::pin(delivered_as_published(u, q))),
+    ("messages arrive in the order of publication", |u, q| Box::pin(in_order(u, q))),
+    ("an acknowledged message is gone", |u, q| Box::pin(acknowledged_is_gone(u, q))),
+    ("a requeued message comes again and is counted", |u, q| Box::pin(requeued_comes_again(u, q))),
+    ("a delivery dropped unsettled comes again and is counted", |u, q| Box::pin(dropped_comes_again(u, q))),
+    ("a rejected message goes to the dead letters", |u, q| Box::pin(rejected_is_dead(u, q))),
+    ("prefetch bounds the unsettled deliveries", |u, q| Box::pin(prefetch_bounds(u, q))),
+    ("competing consumers share the messages", |u, q| Box::pin(consumers_share(u, q))),
+    ("a delivery can be settled after its consumer is gone", |u, q| Box::pin(delivery_outlives_consumer(u, q))),
+    ("a dropped consumer gives back what it did not hand out", |u, q| Box::pin(dropped_consumer_gives_back(u, q))),
+    ("a cancelled wait for a delivery loses nothing", |u, q| Box::pin(cancelled_next_loses_nothing(u, q))),
+    ("closing gives unsettled deliveries back", |u, q| Box::pin(closing_gives_back(u, q))),
+    ("what cannot be carried is refused for good", |u, q| Box::pin(impossible_is_refused(u, q))),
+];
+
+/// Opens a broker and waits until it can be used.
+///
+/// # Panics
+/// If it cannot.
+pub async fn ready(url: &str, queue: &str) -> Arc<dyn Broker> {
+    let broker = broker::open(url, queue).await.unwrap();
+    eventually("the broker is ready", async || broker.health().is_ok()).await;
+    broker
+}
+
+/// Waits until a condition holds.
+///
+/// # Panics
+/// If it does not hold within [`SOON`].
+pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + SOON;
+    while !condition().await {
+        assert!(Instant::now() < deadline, "not within {SOON:?}: {what}");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A message with the body `body of ID`.
+#[must_use]
+pub fn message(id: &str) -> Message {
+    Message { id: id.into(), content_type: "text/plain".into(), body: format!("body of {id}").into() }
+}
+
+/// The next delivery.
+///
+/// # Panics
+/// If there is none within [`SOON`].
+pub async fn next(consumer: &mut Box<dyn Consumer>) -> Delivery {
+    timeout(SOON, consumer.next()).await.expect("a delivery in time")
+}
+
+/// Waits until the broker counts this.
+///
+/// # Panics
+/// If it does not within [`SOON`].
+pub async fn settles_at(broker: &Arc<dyn Broker>, ready: u64, dead: u64) {
+    let expected = Depth { ready, dead };
+    eventually(&format!("{expected:?}"), async || broker.depth().await.is_ok_and(|depth| depth == expected)).await;
+}
+
+async fn nothing_more(consumer: &mut Box<dyn Consumer>) {
+    if let Ok(delivery) = timeout(A_WHILE, consumer.next()).await {
+        panic!("unexpected: {:?}", delivery.message);
+    }
+}
+
+async fn delivered_as_published(url: String, queue: String) {
+    let broker = ready(&url, &queue).await;
+    let mut consumer = broker.consume(10).await.unwrap();
+    let bodies = [Vec::new(), b"{}".to_vec(), (0..=255).collect(), vec![7; 1024 * 1024]];
+    for (number, body) in bodies.into_iter().enumerate() {
+        let id = format!("{number}-{}", "ü".repeat(100));
+        let sent = Message { id, content_type: "application/x-test; charset=ü".into(), body: body.into() };
+        broker.publish(&sent).await.unwrap();
+        let delivery = next(&mut consumer).await;
+        assert!(delivery.message == sent, "another message than {number}");
+        assert_eq!(delivery.redeliveries, 0);
+        delivery.ack().await.unwrap();
+    }
+    broker.close().await;
+}
+
+async fn in_order(url: String, queue: String) {
+    let broker = ready(&url, &queue).await;
+    for number in 0..50 {
+        broker.publish(&message(&number.to_string())).await.unwrap();
+    }
+    let mut consumer = broker.consume(7).await.unwrap();
+    for number in 0..50 {
+        let delivery = next(&mut consumer).await;
+        assert_eq!(delivery.message, message(&number.to_string()));
+        delivery.ack().await.unwrap();
+    }
+    broker.close().await;
+}
+
+async fn acknowledged_is_gone(url: String, queue: String) {
+    let broker = ready(&url, &queue).await;
+    broker.publish(&message("1")).await.unwrap();
+    settles_at(&broker, 1, 0).await;
+    let mut consumer = broker.consume(1).await.unwrap();
+    let delivery = next(&mut consumer).await;
+    settles_at(&broker, 0, 0).await;
+    delivery.ack().await.unwrap();
+    drop(consumer);
+    nothing_more(&mut broker.consume(1).await.unwrap()).await;
+    broker.close().await;
+    let again = ready(&url, &queue).await;
+    settles_at(&again, 0, 0).await;
+    again.close().await;
+}
+
+async fn requeued_comes_again(url: String, queue: String) {
+    let broker = ready(&url, &queue).await;
+    let mut consumer = broker.consume(1).await.unwrap();
+    broker.publish(&message("1")).await.unwrap();
+    for redeliveries in 0..3 {
+        let delivery = next(&mut consumer).await;
+        assert_eq!((delivery.redeliveries, &delivery.message), (redeliveries, &message("1")));
+        delivery.requeue().await.unwrap();
+    }
+    next(&mut consumer).await.ack().await.unwrap();
+    settles_at(&broker, 0, 0).await;
+    broker.close().await;
+}
+
+async fn dropped_comes_again(url: String, queue: String) {
+    let broker = ready(&url, &queue).await;
+    let mut consumer = broker.consume(1).await.unwrap();
+    broker.publish(&message("1")).await.unwrap();
+    drop(next(&mut consumer).await);
+    let delivery = next(&mut consumer).await;
+    assert_eq!((delivery.redeliveries, &delivery.message), (1, &message("1")));
+    delivery.ack().await.unwrap();
+    nothing_more(&mut consumer).await;
+    broker.close().await;
+}
+
+async fn rejected_is_dead(url: String, queue: String) {
+    let broker = ready(&url, &queue).await;
+    let mut consumer = broker.consume(2).await.unwrap();
+    broker.publish(&message("1")).await.unwrap();
+    broker.publish(&message("2")).await.unwrap();
+    next(&mut consumer).await.reject(&"why ".repeat(10_000)).await.unwrap();
+    next(&mut consumer).await.ack().await.unwrap();
+    settles_at(&broker, 0, 1).await;
+    nothing_more(&mut consumer).await;
+    broker.close().await;
+}
+
+async fn prefetch_bounds(url: String, queue: String) {
+    let broker = ready(&url, &queue).await;
+    for number in 0..5 {
+        broker.publish(&message(&number.to_string())).await.unwrap();
+    }
+    let mut consumer = broker.consume(2).await.unwrap();
+    let first = next(&mut consumer).await;
+    let second = next(&mut consumer).await;
+    nothing_more(&mut consumer).await;
+    settles_at(&broker, 3, 0).await;
+    first.ack().await.unwrap();
+    let third = next(&mut consumer).await;
+    nothing_more(&mut consumer).await;
+    second.ack().await.unwrap();
+    third.ack().await.unwrap();
+    next(&mut consumer).await.ack().await.unwrap();
+    next(&mut consumer).await.ack().await.unwrap();
+    settles_at(&broker, 0, 0).await;
+    broker.close().await;
+}
+
+async fn consumers_share(url: String, queue: String) {
+    let broker = ready(&url, &queue).await;
+    let mut tasks = JoinSet::new();
+    for _ in 0..3 {
+        let mut consumer = broker.consume(4).await.unwrap();
+        tasks.spawn(async move {
+            let mut seen = Vec::new();
+            while let Ok(delivery) = timeout(Duration::from_secs(3), consumer.next()).await {
+                assert_eq!(delivery.redeliveries, 0);
+                seen.push(delivery.message.id.clone());
+                // Work takes its time, so that no consumer could do it all.
+                sleep(Duration::from_millis(5)).await;
+                delivery.ack().await.unwrap();
+            }
+            seen
+        });
+    }
+    let expected: Vec<String> = (0..60).map(|number| format!("{number:02}")).collect();
+    for id in &expected {
+        broker.publish(&message(id)).await.unwrap();
+    }
+    let shares = tasks.join_all().await;
+    assert!(shares.iter().all(|seen| !seen.is_empty()), "one consumer had nothing");
+    let mut all: Vec<String> = shares.into_iter().flatten().collect();
+    all.sort_unstable();
+    assert_eq!(all, expected);
+    broker.close().await;
+}
+
+async fn delivery_outlives_consumer(url: String, queue: String) {
+    let broker = ready(&url, &queue).await;
+    broker.publish(&message("1")).await.unwrap();
+    let mut consumer = broker.consume(1).await.unwrap();
+    let delivery = next(&mut consumer).await;
+    drop(consumer);
+    let mut other = broker.consume(1).await.unwrap();
+    nothing_more(&mut other).await;
+    delivery.ack().await.unwrap();
+    nothing_more(&mut other).await;
+    settles_at(&broker, 0, 0).await;
+    broker.close().await;
+}
+
+async fn dropped_consumer_gives_back(url: String, queue: String) {
+    let broker = ready(&url, &queue).await;
+    for number in 0..10 {
+        broker.publish(&message(&number.to_string())).await.unwrap();
+    }
+    let mut consumer = broker.consume(10).await.unwrap();
+    let held = next(&mut consumer).await;
+    settles_at(&broker, 0, 0).await;
+    drop(consumer);
+    // Although one delivery is still unsettled.
+    settles_at(&broker, 9, 0).await;
+    held.ack().await.unwrap();
+    let mut other = broker.consume(10).await.unwrap();
+    let mut seen = BTreeSet::new();
+    while seen.len() < 9 {
+        let delivery = next(&mut other).await;
+        seen.insert(delivery.message.id.clone());
+        delivery.ack().await.unwrap();
+    }
+    assert!(!seen.contains("0"));
+    settles_at(&broker, 0, 0).await;
+    broker.close().await;
+}
+
+async fn cancelled_next_loses_nothing(url: String, queue: String) {
+    let broker = ready(&url, &queue).await;
+    let mut consumer = broker.consume(3).await.unwrap();
+    let publisher = broker.clone();
+    let publishing = tokio::spawn(async move {
+        for number in 0..100 {
+            publisher.publish(&message(&number.to_string())).await.unwrap();
+        }
+    });
+    let deadline = Instant::now() + SOON;
+    let mut seen = Vec::new();
+    while seen.len() < 100 {
+        assert!(Instant::now() < deadline, "only {} of 100", seen.len());
+        if let Ok(delivery) = timeout(Duration::from_micros(200), consumer.next()).await {
+            assert_eq!(delivery.redeliveries, 0);
+            seen.push(delivery.message.id.clone());
+            delivery.ack().await.unwrap();
+        }
+    }
+    publishing.await.unwrap();
+    assert_eq!(seen, (0..100).map(|number| number.to_string()).collect::<Vec<_>>());
+    broker.close().await;
+}
+
+async fn closing_gives_back(url: String, queue: String) {
+    let broker = ready(&url, &queue).await;
+    broker.publish(&message("1")).await.unwrap();
+    let mut consumer = broker.consume(1).await.unwrap();
+    let late = next(&mut consumer).await;
+    broker.close().await;
+    assert!(matches!(broker.health(), Err(BrokerError::Disconnected(_))));
+    assert!(matches!(broker.publish(&message("2")).await, Err(BrokerError::Disconnected(_))));
+    assert!(matches!(late.ack().await, Err(BrokerError::Disconnected(_))));
+    let again = ready(&url, &queue).await;
+    let mut consumer = again.consume(1).await.unwrap();
+    let delivery = next(&mut consumer).await;
+    assert_eq!((delivery.redeliveries, &delivery.message), (1, &message("1")));
+    delivery.ack().await.unwrap();
+    nothing_more(&mut consumer).await;
+    again.close().await;
+}
+
+async fn impossible_is_refused(url: String, queue: String) {
+    let broker = ready(&url, &queue).await;
+    assert!(matches!(broker.consume(0).await, Err(BrokerError::Configuration(_))));
+    for id in [String::new(), "i".repeat(256)] {
+        let refused = broker.publish(&Message { id, ..message("") }).await;
+        assert!(matches!(refused, Err(BrokerError::Configuration(_))), "{refused:?}");
+    }
+    broker.publish(&Message { id: "i".repeat(255), ..message("") }).await.unwrap();
+    settles_at(&broker, 1, 0).await;
+    broker.close().await;
+}
