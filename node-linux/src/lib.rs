@@ -1,3 +1,4 @@
 //! The `symphony` binary as a library: roles, configuration and command line.
 
 pub mod config;
+pub mod shop;
