@@ -10,6 +10,8 @@ mod inspect;
 pub mod logging;
 pub mod manager;
 pub mod roles;
+pub mod scraper;
+pub mod shop;
 pub mod shutdown;
 pub mod web;
 
