@@ -21,7 +21,8 @@ use symphony_adapters::{
 };
 use tempfile::TempDir;
 use tokio::{
-    net::TcpListener,
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
     sync::{mpsc, watch},
     time::timeout,
 };
@@ -202,9 +203,8 @@ async fn a_follower_serves_reads_and_names_the_leader_to_writers() {
         matches!(&error, ClientError::NotLeader { term: Some(2), leader: Some(known) } if *known == expected),
         "{error}"
     );
-    let big = vec![0_u8; 20 * 1024 * 1024];
-    let error = follower.store_file(2, "/big", &big).await.unwrap_err();
-    assert!(matches!(error, ClientError::NotLeader { .. }), "the answer must survive a large body: {error}");
+    let error = follower.store_file(2, "/out/a.csv", b"x").await.unwrap_err();
+    assert!(matches!(error, ClientError::NotLeader { .. }), "{error}");
 
     assert_eq!(client().leader(&follower.url).await.unwrap(), None);
     assert_eq!(client().leader(&leader.url).await.unwrap(), Some(expected.clone()));
@@ -213,6 +213,21 @@ async fn a_follower_serves_reads_and_names_the_leader_to_writers() {
     assert_eq!(told.json::<LeaderInfo>().await.unwrap(), expected);
     let head = browser().head(format!("{}/leader", leader.url)).send().await.unwrap();
     assert_eq!(head.status(), 200);
+}
+
+#[tokio::test]
+async fn the_refusal_reaches_a_client_that_reads_only_after_it_has_written_everything() {
+    let folder = tempfile::tempdir().unwrap();
+    let follower = Node::start(2, &folder, Vec::new()).await;
+    let body = vec![0_u8; 20 * 1024 * 1024];
+    let mut stream = TcpStream::connect(follower.url.trim_start_matches("http://")).await.unwrap();
+    let head =
+        format!("POST /v1/files HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&body).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 421 "), "{answer}");
 }
 
 #[tokio::test]

@@ -284,6 +284,8 @@ mod tests {
         let answer = tokio::spawn(client().get(format!("{}/slow", server.url)).send());
         wait_for_arrival.await.unwrap();
         server.shutdown.cancel();
+        let closed = async { while TcpStream::connect(server.url.trim_start_matches("http://")).await.is_ok() {} };
+        timeout(Duration::from_secs(10), closed).await.expect("still accepts connections");
         release.send(()).unwrap();
         assert_eq!(answer.await.unwrap().unwrap().text().await.unwrap(), "done");
         server.ended.await.unwrap().unwrap();

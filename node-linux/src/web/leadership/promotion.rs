@@ -287,9 +287,11 @@ mod tests {
         let mut node = start_with(Door::new(0, true));
         node.election.send_replace(won(1));
         promoted_becomes(&mut node, token(1)).await;
-        node.election.send_replace(ElectionView { term: 2, leader: None, is_leader: false, lease_until: None });
         // No turn for the task: the view itself must not be older than the election.
-        assert_eq!(node.handle.current().promoted, None);
+        node.election.send_replace(ElectionView { leader: None, is_leader: false, ..won(1) });
+        assert_eq!(node.handle.current().promoted, None, "a leader that steps down stays in its term");
+        node.election.send_replace(won(2));
+        assert_eq!(node.handle.current().promoted, None, "another term needs another promotion");
         node.election.send_replace(won(5));
         promoted_becomes(&mut node, token(5)).await;
     }
@@ -313,11 +315,10 @@ mod tests {
         node.election.send_replace(won(4));
         promoted_becomes(&mut node, token(4)).await;
         node.handle.fenced(&Token { term: 3, holder: 1 });
+        tokio::task::yield_now().await;
+        assert_eq!(node.handle.current().promoted, token(4), "news of an earlier term is old");
         node.handle.fenced(&Token { term: 4, holder: 1 });
-        while node.handle.current().promoted.is_some() {
-            node.handle.fenced(&Token { term: 4, holder: 1 });
-            tokio::task::yield_now().await;
-        }
+        promoted_becomes(&mut node, None).await;
         node.election.send_replace(won(6));
         promoted_becomes(&mut node, token(6)).await;
     }
