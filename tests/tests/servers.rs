@@ -1,0 +1,15 @@
+//! Tests against real servers; ignored where a server program is not installed.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a failed step fails the test")]
+
+#[path = "servers/files.rs"]
+mod files;
+#[path = "servers/mail.rs"]
+mod mail;
+
+use libtest_mimic::Arguments;
+
+fn main() {
+    let trials = [files::trials(), mail::trials()].into_iter().flatten().collect();
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
