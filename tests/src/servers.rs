@@ -2,7 +2,10 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test that cannot start its server fails")]
 
+pub mod process;
 pub mod rabbitmq;
+pub mod smtp;
+pub mod vsftpd;
 
 use std::{
     env,

@@ -4,10 +4,14 @@
 
 #[path = "servers/broker.rs"]
 mod broker;
+#[path = "servers/files.rs"]
+mod files;
+#[path = "servers/mail.rs"]
+mod mail;
 
 use libtest_mimic::Arguments;
 
 fn main() {
-    let trials = [broker::trials()].into_iter().flatten().collect();
+    let trials = [broker::trials(), files::trials(), mail::trials()].into_iter().flatten().collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
