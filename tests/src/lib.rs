@@ -1,5 +1,7 @@
 //! Simulator, scenarios, benches and end-to-end tests of Symphony.
 
 pub mod contract;
+pub mod database;
 pub mod failover;
+pub mod proxy;
 pub mod servers;

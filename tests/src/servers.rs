@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test that cannot start its server fails")]
 
+pub mod postgres;
 pub mod process;
 pub mod rabbitmq;
 pub mod smtp;
@@ -25,7 +26,16 @@ const FURTHER_FOLDERS: [&str; 2] = ["/usr/sbin", "/usr/local/sbin"];
 pub fn find_program(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let folders = env::split_paths(&path).chain(FURTHER_FOLDERS.iter().map(PathBuf::from));
-    folders.map(|folder| folder.join(name)).find(|program| is_executable(program))
+    folders.chain(postgresql_folders()).map(|folder| folder.join(name)).find(|program| is_executable(program))
+}
+
+/// Debian keeps each version of PostgreSQL in a folder of its own; the latest comes first.
+fn postgresql_folders() -> Vec<PathBuf> {
+    let versions = Path::new("/usr/lib/postgresql").read_dir().into_iter().flatten().flatten();
+    let mut folders: Vec<_> = versions.map(|version| version.path().join("bin")).collect();
+    folders.sort();
+    folders.reverse();
+    folders
 }
 
 fn is_executable(program: &Path) -> bool {

@@ -8,10 +8,13 @@ mod broker;
 mod files;
 #[path = "servers/mail.rs"]
 mod mail;
+#[path = "servers/postgres.rs"]
+mod postgres;
 
 use libtest_mimic::Arguments;
 
 fn main() {
-    let trials = [broker::trials(), files::trials(), mail::trials()].into_iter().flatten().collect();
+    let trials = [broker::trials(), files::trials(), mail::trials(), postgres::trials()];
+    let trials = trials.into_iter().flatten().collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }

@@ -1,0 +1,51 @@
+//! The promises of the shared database, on SQLite.
+
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+
+use std::time::Duration;
+
+use libtest_mimic::{Arguments, Trial};
+use symphony_adapters::database::Database;
+use symphony_tests::database::{assert_fenced, cases, incoming, leader, open_as_leader, run};
+
+fn main() {
+    let mut trials: Vec<_> = cases()
+        .into_iter()
+        .map(|(name, case)| {
+            Trial::test(name, move || {
+                let folder = tempfile::tempdir()?;
+                run(case(url(&folder)));
+                Ok(())
+            })
+        })
+        .collect();
+    trials.push(Trial::test("a_promotion_waits_for_an_open_write", || {
+        run(a_promotion_waits_for_an_open_write());
+        Ok(())
+    }));
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
+
+fn url(folder: &tempfile::TempDir) -> String {
+    format!("sqlite:{}", folder.path().join("data/symphony.db").display())
+}
+
+async fn a_promotion_waits_for_an_open_write() {
+    use sqlx::{Connection, SqliteConnection};
+
+    let folder = tempfile::tempdir().unwrap();
+    let (old, token) = open_as_leader(&url(&folder)).await;
+    let new = Database::open(&url(&folder)).await.unwrap();
+    let mut writer = SqliteConnection::connect(&url(&folder)).await.unwrap();
+    let open_write = writer.begin_with("BEGIN IMMEDIATE").await.unwrap();
+
+    let next = leader(2, 2);
+    let mut promotion = Box::pin(new.promote(&next));
+    let early = tokio::time::timeout(Duration::from_millis(300), &mut promotion).await;
+    assert!(early.is_err(), "promoted while a write was open");
+    assert_eq!(new.leader().await.unwrap(), Some(leader(1, 1)));
+
+    open_write.commit().await.unwrap();
+    promotion.await.unwrap();
+    assert_fenced(old.store_items(&token, &[incoming(1)]).await, Some(&next));
+}

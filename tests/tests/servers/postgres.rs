@@ -1,0 +1,213 @@
+//! The promises of the shared database, on PostgreSQL, and the races only it can have.
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
+
+use libtest_mimic::Trial;
+use sqlx::{Connection, PgConnection};
+use symphony_adapters::database::{Database, DatabaseError, Outcome};
+use symphony_tests::{
+    database::{assert_fenced, cases, eventually, incoming, leader, open_as_leader, run},
+    proxy::Proxy,
+    servers::{
+        self,
+        postgres::{PASSWORD, PROGRAMS, Postgres},
+    },
+};
+
+/// One server for all trials, stopped when the last of them is over.
+type Shared = Arc<OnceLock<Postgres>>;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let server = Shared::default();
+    let on_shared_server = |name: &str, case: fn(String) -> symphony_tests::database::Proof| {
+        let server = Shared::clone(&server);
+        servers::trial(&format!("postgres::{name}"), PROGRAMS, move || {
+            run(case(server.get_or_init(Postgres::start).create_database()));
+        })
+    };
+    let mut trials: Vec<_> = cases().into_iter().map(|(name, case)| on_shared_server(name, case)).collect();
+    macro_rules! also {
+        ($($case:ident),* $(,)?) => {
+            trials.extend([$(on_shared_server(stringify!($case), |url| Box::pin($case(url)))),*])
+        };
+    }
+    also![
+        a_promotion_waits_for_an_open_write,
+        a_write_that_is_cut_off_leaves_nothing_and_lets_the_promotion_through,
+        a_write_whose_caller_went_away_leaves_nothing,
+        a_leader_that_pauses_in_a_write_does_not_block_promotion,
+        a_wrong_password_is_invalid_and_not_shown,
+        an_unreachable_table_is_unavailable_and_not_the_messages_fault,
+    ];
+    trials.push(servers::trial("postgres::a_database_that_comes_back_is_used_again", PROGRAMS, || {
+        run(a_database_that_comes_back_is_used_again());
+    }));
+    trials
+}
+
+/// A session that holds the items, so that a write stops in its middle, its fence checked and its inbox written.
+async fn hold_items(url: &str) -> PgConnection {
+    let mut session = PgConnection::connect(url).await.unwrap();
+    sqlx::raw_sql("BEGIN; LOCK TABLE items IN SHARE MODE").execute(&mut session).await.unwrap();
+    session
+}
+
+/// Waits until this many of the database's sessions wait for a lock.
+async fn blocked(session: &mut PgConnection, count: i64) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let waiting: i64 = sqlx::query_scalar(
+            "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+        )
+        .fetch_one(&mut *session)
+        .await
+        .unwrap();
+        if waiting == count {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{waiting} sessions wait, not {count}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        // The view is a snapshot for the length of a transaction.
+        sqlx::query("SELECT pg_stat_clear_snapshot()").execute(&mut *session).await.unwrap();
+    }
+}
+
+async fn a_promotion_waits_for_an_open_write(url: String) {
+    let (old, token) = open_as_leader(&url).await;
+    let new = Database::open(&url).await.unwrap();
+    let mut holder = hold_items(&url).await;
+
+    let write = tokio::spawn({
+        let (old, token) = (old.clone(), token.clone());
+        async move { old.store_items(&token, &[incoming(1)]).await }
+    });
+    blocked(&mut holder, 1).await;
+    let promotion = tokio::spawn({
+        let new = new.clone();
+        async move { new.promote(&leader(2, 2)).await }
+    });
+    blocked(&mut holder, 2).await;
+    assert!(!promotion.is_finished());
+    assert_eq!(new.leader().await.unwrap(), Some(leader(1, 1)));
+
+    sqlx::raw_sql("COMMIT").execute(&mut holder).await.unwrap();
+    assert_eq!(write.await.unwrap().unwrap(), [Outcome::Stored]);
+    promotion.await.unwrap().unwrap();
+    assert_eq!(new.counts().await.unwrap().items, 1);
+    assert_fenced(old.store_items(&token, &[incoming(2)]).await, Some(&leader(2, 2)));
+    assert_eq!(new.counts().await.unwrap().items, 1);
+}
+
+async fn a_write_that_is_cut_off_leaves_nothing_and_lets_the_promotion_through(url: String) {
+    let (old, token) = open_as_leader(&url).await;
+    let new = Database::open(&url).await.unwrap();
+    let mut holder = hold_items(&url).await;
+    let write = tokio::spawn({
+        let (old, token) = (old.clone(), token.clone());
+        async move { old.store_items(&token, &[incoming(1)]).await }
+    });
+    blocked(&mut holder, 1).await;
+    sqlx::query(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+         WHERE datname = current_database() AND wait_event_type = 'Lock'",
+    )
+    .execute(&mut holder)
+    .await
+    .unwrap();
+    let error = write.await.unwrap().unwrap_err();
+    assert!(matches!(error, DatabaseError::Unavailable(_)), "{error}");
+    new.promote(&leader(2, 2)).await.unwrap();
+    drop(holder);
+    assert_eq!(new.counts().await.unwrap().items, 0);
+    let outcomes = new.store_items(&leader(2, 2).token, &[incoming(1)]).await.unwrap();
+    assert_eq!(outcomes, [Outcome::Stored], "the inbox forgot what was rolled back");
+}
+
+async fn a_write_whose_caller_went_away_leaves_nothing(url: String) {
+    let (old, token) = open_as_leader(&url).await;
+    let new = Database::open(&url).await.unwrap();
+    let mut holder = hold_items(&url).await;
+    let write = tokio::spawn({
+        let (old, token) = (old.clone(), token.clone());
+        async move { old.store_items(&token, &[incoming(1)]).await }
+    });
+    blocked(&mut holder, 1).await;
+    write.abort();
+    assert!(write.await.unwrap_err().is_cancelled());
+    sqlx::raw_sql("COMMIT").execute(&mut holder).await.unwrap();
+    new.promote(&leader(2, 2)).await.unwrap();
+    assert_eq!(new.counts().await.unwrap().items, 0);
+    assert_fenced(old.store_items(&token, &[incoming(1)]).await, Some(&leader(2, 2)));
+}
+
+async fn a_leader_that_pauses_in_a_write_does_not_block_promotion(url: String) {
+    let (new, token) = open_as_leader(&url).await;
+    let proxy = Proxy::start(&url).await;
+    let old = Database::open(&proxy.url()).await.unwrap();
+    let mut holder = hold_items(&url).await;
+    let write = tokio::spawn({
+        let old = old.clone();
+        async move { old.store_items(&token, &[incoming(1)]).await }
+    });
+    blocked(&mut holder, 1).await;
+    // From here on the leader hears nothing and says nothing, with its transaction open.
+    proxy.pause();
+    sqlx::raw_sql("COMMIT").execute(&mut holder).await.unwrap();
+    let start = Instant::now();
+    new.promote(&leader(2, 2)).await.unwrap();
+    assert!(start.elapsed() > Duration::from_secs(3), "the write was open");
+    assert_eq!(new.counts().await.unwrap().items, 0);
+    proxy.resume();
+    let error = write.await.unwrap().unwrap_err();
+    assert!(matches!(error, DatabaseError::Unavailable(_)), "{error}");
+    assert_eq!(new.counts().await.unwrap().items, 0);
+    assert_fenced(old.store_items(&leader(1, 1).token, &[incoming(1)]).await, Some(&leader(2, 2)));
+}
+
+async fn a_wrong_password_is_invalid_and_not_shown(url: String) {
+    let error = Database::open(&url.replace(PASSWORD, "hunter2")).await.unwrap_err();
+    assert!(matches!(error, DatabaseError::Invalid(_)), "{error}");
+    assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
+    let database = Database::open(&url).await.unwrap();
+    assert!(!format!("{database:?}").contains(PASSWORD));
+}
+
+async fn an_unreachable_table_is_unavailable_and_not_the_messages_fault(url: String) {
+    let (database, token) = open_as_leader(&url).await;
+    let mut operator = PgConnection::connect(&url).await.unwrap();
+    sqlx::raw_sql("ALTER TABLE items RENAME TO away").execute(&mut operator).await.unwrap();
+    let error = database.store_items(&token, &[incoming(1)]).await.unwrap_err();
+    assert!(matches!(error, DatabaseError::Unavailable(_)), "{error}");
+    sqlx::raw_sql("ALTER TABLE away RENAME TO items").execute(&mut operator).await.unwrap();
+    assert_eq!(database.store_items(&token, &[incoming(1)]).await.unwrap(), [Outcome::Stored]);
+}
+
+async fn a_database_that_comes_back_is_used_again() {
+    let mut server = tokio::task::spawn_blocking(Postgres::start).await.unwrap();
+    let url = server.create_database();
+    let (database, token) = open_as_leader(&url).await;
+    database.store_items(&token, &[incoming(1)]).await.unwrap();
+
+    let mut server = tokio::task::spawn_blocking(move || {
+        server.crash();
+        server
+    })
+    .await
+    .unwrap();
+    assert!(matches!(database.ping().await, Err(DatabaseError::Unavailable(_))));
+    let error = database.store_items(&token, &[incoming(2)]).await.unwrap_err();
+    assert!(matches!(error, DatabaseError::Unavailable(_)), "{error}");
+
+    let _server = tokio::task::spawn_blocking(move || {
+        server.resume();
+        server
+    })
+    .await
+    .unwrap();
+    eventually("the return of the database", || async { database.ping().await.is_ok() }).await;
+    assert_eq!(database.store_items(&token, &[incoming(1)]).await.unwrap(), [Outcome::Duplicate]);
+    assert_eq!(database.store_items(&token, &[incoming(2)]).await.unwrap(), [Outcome::Stored]);
+}
