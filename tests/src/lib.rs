@@ -1,1 +1,3 @@
+//! Simulator, scenarios, benches and end-to-end tests of Symphony.
 
+pub mod servers;

@@ -1,0 +1,84 @@
+//! Real servers for tests, each on free loopback ports with a folder of its own, stopped when dropped.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test that cannot start its server fails")]
+
+use std::{
+    env,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+
+use libtest_mimic::{Failed, Trial};
+
+/// Where Debian keeps programs that are not on everyone's path.
+const FURTHER_FOLDERS: [&str; 2] = ["/usr/sbin", "/usr/local/sbin"];
+
+/// The program of that name, if it is installed.
+#[must_use]
+pub fn find_program(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders = env::split_paths(&path).chain(FURTHER_FOLDERS.iter().map(PathBuf::from));
+    folders.map(|folder| folder.join(name)).find(|program| is_executable(program))
+}
+
+fn is_executable(program: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    program.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+}
+
+/// A test that needs `programs`: ignored where one is missing, or failed if `SYMPHONY_REQUIRE_SERVERS` is set.
+#[must_use]
+pub fn trial(name: &str, programs: &[&str], test: impl FnOnce() + Send + 'static) -> Trial {
+    let missing: Vec<_> = programs.iter().copied().filter(|program| find_program(program).is_none()).collect();
+    if missing.is_empty() {
+        return Trial::test(name, move || {
+            test();
+            Ok(())
+        });
+    }
+    let reason = format!("needs {}", missing.join(", "));
+    let is_required = env::var_os("SYMPHONY_REQUIRE_SERVERS").is_some();
+    let message = reason.clone();
+    Trial::test(name, move || Err(Failed::from(message))).with_kind(reason).with_ignored_flag(!is_required)
+}
+
+/// A loopback port that was free a moment ago.
+#[must_use]
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback socket");
+    listener.local_addr().expect("a bound socket has an address").port()
+}
+
+/// Asks `condition` until it holds, and returns whether it did within `deadline`.
+#[must_use]
+pub fn wait_until(deadline: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let start = Instant::now();
+    loop {
+        if condition() {
+            return true;
+        }
+        if start.elapsed() > deadline {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_test_whose_program_is_missing_is_ignored_and_says_why() {
+        let trial = trial("name", &["sh", "no-such-program"], || ());
+        assert!(trial.has_ignored_flag() || env::var_os("SYMPHONY_REQUIRE_SERVERS").is_some());
+        assert_eq!(trial.kind(), "needs no-such-program");
+    }
+
+    #[test]
+    fn a_test_whose_programs_are_there_runs() {
+        assert!(!trial("name", &["sh"], || ()).has_ignored_flag());
+    }
+}
