@@ -100,11 +100,17 @@ async fn a_broker_that_is_away_is_waited_for() {
     let (site, ids) = large().await;
     let state = tempfile::tempdir().unwrap();
     let (broker, folder) = (Recorder::new(), Folder::new());
-    broker.refusals.store(80, SeqCst);
-    let (result, progress) = scrape(settings(&site.url()), state.path(), &broker, &folder).await;
-    result.unwrap();
+    broker.refusals.store(u64::MAX, SeqCst);
+    let (sender, mut progress) = watch::channel(Progress::default());
+    let shutdown = CancellationToken::new();
+    let running = tokio::spawn(start(settings(&site.url()), None, state.path(), &broker, &folder, sender, shutdown));
+    let refused = progress.wait_for(|progress| progress.totals.publish_failures >= 3);
+    tokio::time::timeout(PATIENCE, refused).await.unwrap().unwrap();
+    assert_eq!(broker.count(), 0);
+    broker.refusals.store(0, SeqCst);
+    tokio::time::timeout(PATIENCE, running).await.unwrap().unwrap().unwrap();
     assert_eq!(broker.titles(), ids);
-    assert_eq!(progress.totals.publish_failures, 80);
+    assert_eq!(broker.count(), ids.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,7 @@
 //! What the scraper promises, against the shop and against sites that misbehave.
 
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used, reason = "a failed step fails the test")]
+
 mod crash;
 mod recorder;
 mod shop;

@@ -87,3 +87,29 @@ async fn each_change_of_a_price_is_published_and_nothing_else() {
     assert_eq!(prices.len(), 60);
     assert!(broker.messages().into_iter().all(|message| ids.insert(message.id)), "no message twice");
 }
+
+#[tokio::test]
+async fn the_shop_answers_as_a_site_should() {
+    let (url, closing) = open(240, Duration::from_secs(3600)).await;
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::new();
+    let get = async |path: &str| {
+        let response = client.get(format!("{url}{path}")).send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    };
+    assert_eq!(get("/healthz").await, (200, "ok\n".to_owned()));
+    for path in ["/nowhere", "/product/nothing", "/category/kitchen?page=3", "/category/kitchen?page=0", "/image/x.svg"]
+    {
+        assert_eq!(get(path).await.0, 404, "{path}");
+    }
+    assert!(get("/category/kitchen").await.1.contains("<a rel=\"next\" href=\"/category/kitchen?page=2\">"));
+    assert!(!get("/category/kitchen?page=2").await.1.contains("rel=\"next\""));
+    assert!(get("/robots.txt").await.1.contains(&format!("Disallow: /cart\n\nSitemap: {url}/sitemap.xml")));
+    let sitemap = get("/sitemap.xml").await.1;
+    assert_eq!(sitemap.matches("<loc>").count(), 1 + 8 + 240);
+    assert_eq!(sitemap.matches("/product/").count(), 240);
+    assert_eq!(get("/cart?add=KI-0001").await.0, 200);
+    let image = client.get(format!("{url}/image/KI-0001.svg")).send().await.unwrap();
+    assert_eq!(image.headers()["content-type"], "image/svg+xml");
+    closing.cancel();
+}
