@@ -8,13 +8,15 @@ mod broker;
 mod files;
 #[path = "servers/mail.rs"]
 mod mail;
+#[path = "servers/manual.rs"]
+mod manual;
 #[path = "servers/postgres.rs"]
 mod postgres;
 
 use libtest_mimic::Arguments;
 
 fn main() {
-    let trials = [broker::trials(), files::trials(), mail::trials(), postgres::trials()];
+    let trials = [broker::trials(), files::trials(), mail::trials(), manual::trials(), postgres::trials()];
     let trials = trials.into_iter().flatten().collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
