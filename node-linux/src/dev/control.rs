@@ -16,6 +16,8 @@ use super::nodes::{NodeError, Nodes};
 #[derive(Serialize)]
 struct NodeView {
     id: u16,
+    /// Base URL of its web server, whether that runs or not.
+    url: String,
     running: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<String>,
@@ -40,6 +42,7 @@ async fn list(State(nodes): State<Arc<Nodes>>) -> Json<Vec<NodeView>> {
             .into_iter()
             .map(|(id, status)| NodeView {
                 id,
+                url: nodes.url(id).unwrap_or_default(),
                 running: status.is_some(),
                 role: status.as_ref().map(|status| format!("{:?}", status.role).to_lowercase()),
                 term: status.as_ref().map(|status| status.term),

@@ -1,17 +1,21 @@
 //! The web nodes, which can be stopped and started while everything else runs.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, mem, net::SocketAddr};
 
 use symphony_adapters::driver::Status;
 use thiserror::Error;
 use tokio::{
+    net::{TcpListener, TcpSocket},
     sync::{Mutex, watch},
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
 
 use super::plan::PlannedNode;
-use crate::roles::{RunError, listen, web::WebNode};
+use crate::{
+    config::Config,
+    roles::{RunError, listen, web::WebNode},
+};
 
 /// Why a node was not stopped or started.
 #[derive(Debug, Error)]
@@ -27,10 +31,24 @@ pub(super) enum NodeError {
 }
 
 pub(super) struct Nodes {
-    planned: BTreeMap<u16, PlannedNode>,
-    running: Mutex<BTreeMap<u16, Running>>,
+    sites: BTreeMap<u16, Site>,
+    states: Mutex<BTreeMap<u16, State>>,
     /// What each node knows; none while it is stopped.
     seen: watch::Sender<BTreeMap<u16, Option<watch::Receiver<Status>>>>,
+}
+
+/// Where a node runs, whether it does or not.
+struct Site {
+    config: Config,
+    address: SocketAddr,
+    _held: TcpSocket,
+}
+
+enum State {
+    /// Not yet started; its address is taken for it.
+    Bound(TcpListener),
+    Running(Running),
+    Stopped,
 }
 
 struct Running {
@@ -41,11 +59,16 @@ struct Running {
 impl Nodes {
     pub(super) fn new(planned: BTreeMap<u16, PlannedNode>) -> Self {
         let seen = watch::Sender::new(planned.keys().map(|id| (*id, None)).collect());
-        Self { planned, running: Mutex::default(), seen }
+        let (mut sites, mut states) = (BTreeMap::new(), BTreeMap::new());
+        for (id, PlannedNode { config, address, listener, held }) in planned {
+            sites.insert(id, Site { config, address, _held: held });
+            states.insert(id, State::Bound(listener));
+        }
+        Self { sites, states: Mutex::new(states), seen }
     }
 
     pub(super) async fn start_all(&self) -> Result<(), RunError> {
-        for id in self.planned.keys() {
+        for id in self.sites.keys() {
             match self.start(*id).await {
                 Err(NodeError::Failed { source, .. }) => return Err(source),
                 Err(NodeError::Unknown(_) | NodeError::Running(_) | NodeError::Stopped(_)) | Ok(()) => {}
@@ -55,7 +78,7 @@ impl Nodes {
     }
 
     pub(super) async fn stop_all(&self) {
-        for id in self.planned.keys() {
+        for id in self.sites.keys() {
             match self.stop(*id).await {
                 Ok(()) | Err(NodeError::Stopped(_)) => {}
                 Err(error) => tracing::warn!(%error, "a node did not stop cleanly"),
@@ -63,35 +86,41 @@ impl Nodes {
         }
     }
 
-    /// Starts a stopped node with what its disk has.
+    /// Starts a node that is not running, with what its disk has.
     pub(super) async fn start(&self, id: u16) -> Result<(), NodeError> {
-        let planned = self.planned.get(&id).ok_or(NodeError::Unknown(id))?;
-        let mut running = self.running.lock().await;
-        if running.contains_key(&id) {
-            return Err(NodeError::Running(id));
-        }
+        let site = self.sites.get(&id).ok_or(NodeError::Unknown(id))?;
+        let mut states = self.states.lock().await;
+        let state = states.get_mut(&id).ok_or(NodeError::Unknown(id))?;
         let failed = |source| NodeError::Failed { id, source };
+        let listener = match mem::replace(state, State::Stopped) {
+            State::Bound(listener) => listener,
+            State::Stopped => listen(site.address).await.map_err(failed)?,
+            running @ State::Running(_) => {
+                *state = running;
+                return Err(NodeError::Running(id));
+            }
+        };
         let stop = CancellationToken::new();
-        let listener = listen(planned.address).await.map_err(failed)?;
-        let node = WebNode::start(&planned.config, listener, &stop).await.map_err(failed)?;
+        let node = WebNode::start(&site.config, listener, &stop).await.map_err(failed)?;
         let Some(node) = node else { return Err(NodeError::Stopped(id)) };
         let status = node.status();
         let task = tokio::spawn(node.serve(stop.clone()));
-        running.insert(id, Running { stop, task });
+        *state = State::Running(Running { stop, task });
         self.seen.send_modify(|seen| drop(seen.insert(id, Some(status))));
         Ok(())
     }
 
     /// Stops a node as a signal would stop its process.
     pub(super) async fn stop(&self, id: u16) -> Result<(), NodeError> {
-        if !self.planned.contains_key(&id) {
-            return Err(NodeError::Unknown(id));
-        }
-        let mut running = self.running.lock().await;
-        let Running { stop, task } = running.remove(&id).ok_or(NodeError::Stopped(id))?;
+        let mut states = self.states.lock().await;
+        let state = states.get_mut(&id).ok_or(NodeError::Unknown(id))?;
+        let State::Running(Running { stop, task }) = mem::replace(state, State::Stopped) else {
+            return Err(NodeError::Stopped(id));
+        };
+        // First of all: whoever asked for the stop may not wait for its end.
+        self.seen.send_modify(|seen| drop(seen.insert(id, None)));
         stop.cancel();
         let ended = task.await;
-        self.seen.send_modify(|seen| drop(seen.insert(id, None)));
         let failed = |source| NodeError::Failed { id, source };
         ended.map_err(|error| failed(RunError::Part(Box::new(error))))?.map_err(failed)
     }
@@ -100,6 +129,11 @@ impl Nodes {
     pub(super) fn statuses(&self) -> BTreeMap<u16, Option<Status>> {
         let seen = self.seen.borrow();
         seen.iter().map(|(id, status)| (*id, status.as_ref().map(|status| status.borrow().clone()))).collect()
+    }
+
+    /// Base URL of a node's web server.
+    pub(super) fn url(&self, id: u16) -> Option<String> {
+        self.sites.get(&id).map(|site| format!("http://{}", site.address))
     }
 
     /// The node that leads in the latest term.

@@ -9,10 +9,10 @@ use std::{
 };
 
 use symphony_adapters::ftp_server::FtpServer;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use crate::{
-    config::{Config, Member, MemberKind, Secret},
+    config::{self, Config, Member, MemberKind, Secret},
     ftp,
     roles::{RunError, listen},
     shop,
@@ -25,13 +25,20 @@ const NODES: [u16; 3] = [1, 2, 3];
 const FTP_EVERY: Duration = Duration::from_secs(2);
 const SCRAPE_EVERY: Duration = Duration::from_secs(30);
 
-/// Prices change faster than in a real shop.
+/// Prices change faster than in a real shop, unless told.
 const PRICE_CHANGE_EVERY: Duration = Duration::from_secs(20);
+
+/// Free ports asked for at most, until one is free for both TCP and UDP.
+const PORTS_TRIED_MAX: usize = 100;
 
 /// A web node that can be started again and again.
 pub(super) struct PlannedNode {
     pub(super) config: Config,
     pub(super) address: SocketAddr,
+    /// For the first start: until then nobody else can take the address.
+    pub(super) listener: TcpListener,
+    /// Keeps the election's address from other processes of this role, see [`hold_udp_address`].
+    pub(super) held: TcpSocket,
 }
 
 /// Sockets taken, configuration made.
@@ -61,7 +68,7 @@ impl Plan {
         let shop = take(8093).await?;
         let manager = take(8000).await?;
         let control = take(8099).await?;
-        let addresses_of_web = [take(8081).await?, take(8082).await?, take(8083).await?];
+        let web = [take(8081).await?, take(8082).await?, take(8083).await?];
 
         config.broker.url = Secret::from(sqlite(data, "queue.db"));
         config.database.url = Secret::from(sqlite(data, "symphony.db"));
@@ -84,43 +91,49 @@ impl Plan {
             manager: manager.local_addr()?,
             control: control.local_addr()?,
         };
-        config.shop.price_change_every = PRICE_CHANGE_EVERY;
+        if config.shop.price_change_every == config::Shop::default().price_change_every {
+            config.shop.price_change_every = PRICE_CHANGE_EVERY;
+        }
         config.scraper.state = data.join("scraper");
         config.scraper.every.get_or_insert(SCRAPE_EVERY);
         if config.scraper.sites.is_empty() {
             config.scraper.sites = vec![shop::site(&format!("http://{}", addresses.shop))];
         }
         config.manager.ftp_every = config.manager.ftp_every.min(FTP_EVERY);
-        let web: Vec<SocketAddr> = addresses_of_web.iter().map(TcpListener::local_addr).collect::<io::Result<_>>()?;
-        config.manager.web = web.iter().map(|address| format!("http://{address}")).collect();
+        config.manager.web.clear();
+        for listener in &web {
+            config.manager.web.push(format!("http://{}", listener.local_addr()?));
+        }
         config.web.managers = vec![format!("http://{}", addresses.manager)];
-        let nodes = plan_nodes(data, &mut config, &web)?;
+        let nodes = plan_nodes(data, &mut config, web)?;
         Ok(Self { data: data.to_owned(), config, nodes, shop, ftp, manager, control, addresses })
     }
 }
 
-fn plan_nodes(data: &Path, config: &mut Config, web: &[SocketAddr]) -> Result<BTreeMap<u16, PlannedNode>, RunError> {
-    let mut elections = BTreeMap::new();
-    for id in NODES {
-        elections.insert(id, free_udp_address(7400 + id)?);
-    }
+fn plan_nodes(
+    data: &Path,
+    config: &mut Config,
+    web: [TcpListener; NODES.len()],
+) -> Result<BTreeMap<u16, PlannedNode>, RunError> {
     config.node.cluster = "dev".into();
-    config.node.members = elections
-        .iter()
-        .map(|(id, address)| Member { id: *id, address: address.to_string(), kind: MemberKind::Voter, priority: 0 })
-        .collect();
-    Ok(elections
-        .into_iter()
-        .zip(web)
-        .map(|((id, election), address)| {
-            let mut config = config.clone();
-            config.node.id = id;
-            config.node.listen = election;
-            config.node.state = data.join(format!("node-{id}.state"));
-            config.web.listen = *address;
-            (id, PlannedNode { config, address: *address })
-        })
-        .collect())
+    config.node.members.clear();
+    let mut elections = Vec::new();
+    for id in NODES {
+        let (held, address) = hold_udp_address(7400 + id)?;
+        config.node.members.push(Member { id, address: address.to_string(), kind: MemberKind::Voter, priority: 0 });
+        elections.push((held, address));
+    }
+    let mut nodes = BTreeMap::new();
+    for ((id, listener), (held, election)) in NODES.into_iter().zip(web).zip(elections) {
+        let address = listener.local_addr()?;
+        let mut config = config.clone();
+        config.node.id = id;
+        config.node.listen = election;
+        config.node.state = data.join(format!("node-{id}.state"));
+        config.web.listen = address;
+        nodes.insert(id, PlannedNode { config, address, listener, held });
+    }
+    Ok(nodes)
 }
 
 /// The usual port, or any free one.
@@ -140,9 +153,17 @@ async fn bind_ftp(config: &mut Config) -> Result<FtpServer, RunError> {
     Ok(ftp::bind(&config.ftp_server).await?)
 }
 
-/// An address for a socket that is opened later, and again after a stop, so it cannot be held until then.
-fn free_udp_address(port: u16) -> io::Result<SocketAddr> {
-    UdpSocket::bind(loopback(port)).or_else(|_| UdpSocket::bind(loopback(0)))?.local_addr()
+/// The usual address, or a free one, for a UDP socket that is opened later, and again after a stop, so that it cannot be
+/// held until then. What is held instead is TCP's port of the same number: no other process of this role gets past it.
+fn hold_udp_address(port: u16) -> io::Result<(TcpSocket, SocketAddr)> {
+    let hold = |port| {
+        let held = TcpSocket::new_v4()?;
+        held.bind(loopback(port))?;
+        let address = held.local_addr()?;
+        UdpSocket::bind(address)?;
+        Ok((held, address))
+    };
+    (0..PORTS_TRIED_MAX).fold(hold(port), |tried, _| tried.or_else(|_: io::Error| hold(0)))
 }
 
 fn loopback(port: u16) -> SocketAddr {
