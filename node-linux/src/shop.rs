@@ -10,7 +10,7 @@ mod price;
 mod product;
 mod words;
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -77,7 +77,7 @@ pub fn site(url: &str) -> config::Site {
         .collect(),
         pages_max: 10_000,
         concurrency: 4,
-        delay: std::time::Duration::ZERO,
+        delay: Duration::ZERO,
         retries: 3,
     }
 }
