@@ -117,7 +117,15 @@ impl Symphony {
     /// # Panics
     /// If it ends otherwise or not within [`PATIENCE`], with what it wrote.
     pub fn succeed(&mut self) {
-        let code = self.wait();
+        self.succeed_within(PATIENCE);
+    }
+
+    /// Waits for its end in good order.
+    ///
+    /// # Panics
+    /// If it ends otherwise or not within `deadline`, with what it wrote.
+    pub fn succeed_within(&mut self, deadline: Duration) {
+        let code = self.wait_within(deadline);
         assert_eq!(code, Some(0), "{} ended with {code:?}:\n{}\n{}", self.name, self.output(), self.log());
     }
 
@@ -127,8 +135,7 @@ impl Symphony {
     /// If it ends otherwise, or not within `grace`; with what it wrote.
     pub fn stop(&mut self, grace: Duration) {
         self.signal("TERM");
-        let code = self.wait_within(grace);
-        assert_eq!(code, Some(0), "{} ended with {code:?}:\n{}\n{}", self.name, self.output(), self.log());
+        self.succeed_within(grace);
     }
 
     /// Ends it as a loss of power would.
