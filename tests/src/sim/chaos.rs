@@ -94,10 +94,9 @@ impl World {
         self.release();
         for node in 0..self.size() {
             self.unpause(node);
-            self.nodes[node].clock = {
-                let local_us = self.local(node).as_micros();
-                Clock::new(self.plan.rates_ppm[node], self.now_us, local_us)
-            };
+            // A clock that fell back has caught up.
+            let local = self.local(node).max(self.nodes[node].seen);
+            self.nodes[node].clock = Clock::new(self.plan.rates_ppm[node], self.now_us, local.as_micros());
             if self.plan.disk_rollback && self.endpoint(node).is_none() && self.rng.percent(50) {
                 self.nodes[node].disk = self.nodes[node].snapshot.clone();
             }

@@ -184,7 +184,7 @@ impl World {
         if self.nodes[node].endpoint.is_some() || self.nodes[node].lost {
             return;
         }
-        if self.plan.clocks_restart {
+        if self.plan.clocks_restart && self.nodes[node].boot > 0 {
             let local_us = self.rng.below(5_000);
             self.nodes[node].clock = super::clock::Clock::new(self.plan.rates_ppm[node], self.now_us, local_us);
         }
