@@ -187,3 +187,22 @@ fn a_single_voter_leads_alone() {
     let now = cluster.now;
     assert!(cluster.node(1).lease(now).is_some());
 }
+
+/// A node that campaigned in the term that the other won has only its own word that it is the latest; what it heard of
+/// the other's clock before that one started again says nothing.
+#[test]
+fn a_leader_whose_clock_began_anew_is_followed_by_the_candidate_that_lost_to_it() {
+    let mut cluster = Cluster::new(&[Member::voter(1), Member::voter(2), Member::witness(3)]);
+    let winner = cluster.elect();
+    let loser = 3 - winner;
+    cluster.run(SECOND * 1000);
+    cluster.stop(winner);
+    cluster.run_until(|cluster| cluster.nodes[&loser].role() == Role::Candidate);
+    cluster.cut_off(loser);
+    cluster.behind.insert(winner, SECOND * 1000);
+    cluster.start(winner);
+    cluster.run_until(|cluster| cluster.leaders() == [winner]);
+    assert_eq!(cluster.node(winner).term(), cluster.node(loser).term());
+    cluster.heal();
+    assert_eq!(cluster.elect(), winner);
+}
