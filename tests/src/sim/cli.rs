@@ -6,6 +6,7 @@ use clap::Parser;
 
 use super::{
     batch::batch,
+    invariant::Invariant,
     plan::Sizes,
     plant,
     report::Report,
@@ -85,10 +86,11 @@ pub fn main() -> ExitCode {
         eprintln!("seed {}: {}: {}", failure.seed, failure.invariant, failure.detail);
         eprintln!("    {}", replay_command(failure.seed, arguments.nodes));
     }
-    if !report.is_lively() {
-        eprintln!("a leader within 10 election timeouts in less than 99.99 % of recoveries");
+    if !report.lively {
+        let slow = &report.slow_seeds;
+        eprintln!("{}: less than 99.99 % within 10 election timeouts; seeds {slow:?}", Invariant::LeaderMostlyInTime);
     }
-    if report.violations.is_empty() && report.is_lively() && same { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if report.violations.is_empty() && report.lively && same { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// The one command that replays a seed.

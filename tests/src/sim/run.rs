@@ -79,6 +79,9 @@ impl Run {
             self.watch(leader, Invariant::HealthyClusterIsQuiet, QUIET_TIMEOUTS);
             self.minority_leaves_and_rejoins(leader, &mut rng);
         }
+        if rng.percent(30) {
+            self.only_a_hub_is_heard(&mut rng);
+        }
         if let Some(leader) = self.world.leader()
             && self.world.can_lose(leader)
         {
@@ -140,6 +143,27 @@ impl Run {
         self.watch(leader, Invariant::HealthyLeaderStays, rng.range(1, 12));
         self.world.network.mend();
         self.watch(leader, Invariant::HealthyLeaderStays, QUIET_TIMEOUTS);
+    }
+
+    /// Cuts all links but those of one voter: it must come to lead, or be led, with a majority (Omni-Paxos, section 2.1,
+    /// "quorum loss" and "constrained election").
+    fn only_a_hub_is_heard(&mut self, rng: &mut Rng) {
+        let size = self.world.size();
+        let hub = rng.index(size);
+        let is_voter = self.world.plan.members[hub].suffrage == Suffrage::Voter;
+        if !is_voter || self.world.endpoint(hub).is_none() {
+            return;
+        }
+        for from in (0..size).filter(|from| *from != hub) {
+            (0..size).filter(|to| *to != hub).for_each(|to| self.world.network.set_cut(from, to, true));
+        }
+        let timeout_us = self.world.plan.timeout_us;
+        self.world.run(timeout_us * 3);
+        if !self.world.run_until(timeout_us * LEADER_TIMEOUTS_MAX, |world| led_by_majority(world).is_some()) {
+            self.fail_unless_failed(Invariant::LeaderInTime, "nobody is followed by a majority through one hub");
+        }
+        self.world.network.mend();
+        self.settle();
     }
 
     /// Watches a leader that nothing may depose.

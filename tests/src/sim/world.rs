@@ -500,6 +500,10 @@ impl World {
             let local = node.clock.local(self.now_us);
             let role = endpoint.role();
             let lease = role == Role::Leader && !node.paused && endpoint.lease(local).is_some();
+            if role == Role::Leader && node.disk.read() != Some(*endpoint.saved()) {
+                let detail = || format!("n{} leads by a vote that is not on its disk", node.member.id.0);
+                self.checker.fail(self.now_us, Invariant::SavedBeforeSent, detail);
+            }
             *shown = Some(Shown { term: endpoint.term().0, role, lease });
         }
         self.checker.look(self.now_us, &shown[..self.nodes.len()]);
