@@ -11,6 +11,7 @@ pub mod disk;
 pub mod invariant;
 pub mod network;
 mod node;
+mod ordeal;
 pub mod plan;
 pub mod plant;
 pub mod report;

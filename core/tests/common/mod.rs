@@ -18,7 +18,7 @@ pub struct Cluster {
     pub events: BTreeMap<u16, Vec<Event>>,
     pub delay: Duration,
     members: Vec<Member>,
-    disks: BTreeMap<u16, Saved>,
+    pub disks: BTreeMap<u16, Saved>,
     cut: Vec<(u16, u16)>,
     wire: Vec<(Instant, u16, u16, Vec<u8>)>,
     boots: u64,

@@ -82,11 +82,16 @@ impl Plan {
         let shortest_us = timing.election_timeout_min.as_micros();
         let drift_ppm = u64::from(drift_percent) * RATE_TRUE_PPM / 100;
         let rates_ppm = members.iter().map(|_| draw_rate(rng, drift_ppm)).collect();
-        let healthy = Quality::clean((shortest_us / 400 + 10, shortest_us / rng.range(25, 100) + 20));
+        let slowest_us = shortest_us / rng.range(25, 100) + 20;
+        // Where everything takes equally long, only the nodes' own choices break a tie.
+        let even = rng.percent(30);
+        let healthy = Quality::clean((if even { slowest_us } else { shortest_us / 400 + 10 }, slowest_us));
         let bad = draw_bad_network(rng, shortest_us);
-        let save_us = (shortest_us / 1_000 + 5, shortest_us / rng.range(25, 200) + 10);
+        let save_longest_us = shortest_us / rng.range(25, 200) + 10;
+        let save_us = (if even { save_longest_us } else { shortest_us / 1_000 + 5 }, save_longest_us);
         let save_bad_us = if rng.percent(30) { (save_us.0, timeout_us * 2) } else { save_us };
-        let mut faults: Vec<_> = Fault::ALL.into_iter().filter(|_| rng.percent(45)).collect();
+        let likely = rng.pick(&[15, 45]);
+        let mut faults: Vec<_> = Fault::ALL.into_iter().filter(|_| rng.percent(likely)).collect();
         if faults.is_empty() {
             faults.push(rng.pick(&Fault::ALL));
         }

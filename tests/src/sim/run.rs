@@ -4,6 +4,7 @@ use symphony_core::{NodeId, Role, Suffrage};
 
 use super::{
     invariant::{Invariant, Violation},
+    ordeal::QUIET_TIMEOUTS,
     plan::{Plan, Sizes},
     rng::Rng,
     world::World,
@@ -14,9 +15,6 @@ pub const LEADER_TIMEOUTS_MAX: u64 = 50;
 
 /// Election timeouts within which a healthy cluster must have a leader in 99.99 % of all cases.
 pub const LEADER_TIMEOUTS_USUAL: u64 = 10;
-
-/// Election timeouts that a healthy cluster is watched for.
-const QUIET_TIMEOUTS: u64 = 8;
 
 /// What became of a seed.
 #[derive(Clone, Debug)]
@@ -57,8 +55,8 @@ pub fn run(seed: u64, sizes: Sizes, readable: bool) -> Outcome {
     }
 }
 
-struct Run {
-    world: World,
+pub(super) struct Run {
+    pub(super) world: World,
     elections_permille: Vec<u64>,
 }
 
@@ -82,17 +80,12 @@ impl Run {
         if rng.percent(30) {
             self.only_a_hub_is_heard(&mut rng);
         }
-        if let Some(leader) = self.world.leader()
-            && self.world.can_lose(leader)
-        {
-            self.world.crash(leader);
-            self.settle();
-        }
+        self.leader_is_lost(&mut rng);
     }
 
     /// Waits for a leader that a majority follows, then for everybody to follow it and for its lease, which it does not
     /// have while it hands its office over.
-    fn settle(&mut self) -> Option<usize> {
+    pub(super) fn settle(&mut self) -> Option<usize> {
         let start_us = self.world.now_us;
         let timeout_us = self.world.plan.timeout_us;
         let limit_us = timeout_us * LEADER_TIMEOUTS_MAX;
@@ -111,63 +104,8 @@ impl Run {
         settled(&self.world)
     }
 
-    /// Cuts a minority off from the leader or from everybody, one way or both, and lets it come back.
-    fn minority_leaves_and_rejoins(&mut self, leader: usize, rng: &mut Rng) {
-        let size = self.world.size();
-        let running: Vec<_> = (0..size).filter(|node| self.world.endpoint(*node).is_some()).collect();
-        let elects = |world: &World, node: usize| world.plan.members[node].suffrage != Suffrage::Observer;
-        let mut spare = running.iter().filter(|node| elects(&self.world, **node)).count() - self.world.plan.majority();
-        let (hears, speaks, partial) = rng.pick(&[
-            (false, false, false),
-            (true, false, false),
-            (false, true, false),
-            (false, false, true),
-            (true, false, true),
-            (false, true, true),
-        ]);
-        let restarts = rng.percent(20);
-        for node in running.into_iter().filter(|node| *node != leader) {
-            let votes = elects(&self.world, node);
-            if rng.percent(40) || (votes && spare == 0) {
-                continue;
-            }
-            spare -= usize::from(votes);
-            for other in (0..size).filter(|other| !partial || *other == leader) {
-                self.world.network.set_cut(other, node, !hears);
-                self.world.network.set_cut(node, other, !speaks);
-            }
-            if restarts {
-                self.world.restart(node, 10);
-            }
-        }
-        self.watch(leader, Invariant::HealthyLeaderStays, rng.range(1, 12));
-        self.world.network.mend();
-        self.watch(leader, Invariant::HealthyLeaderStays, QUIET_TIMEOUTS);
-    }
-
-    /// Cuts all links but those of one voter: it must come to lead, or be led, with a majority (Omni-Paxos, section 2.1,
-    /// "quorum loss" and "constrained election").
-    fn only_a_hub_is_heard(&mut self, rng: &mut Rng) {
-        let size = self.world.size();
-        let hub = rng.index(size);
-        let is_voter = self.world.plan.members[hub].suffrage == Suffrage::Voter;
-        if !is_voter || self.world.endpoint(hub).is_none() {
-            return;
-        }
-        for from in (0..size).filter(|from| *from != hub) {
-            (0..size).filter(|to| *to != hub).for_each(|to| self.world.network.set_cut(from, to, true));
-        }
-        let timeout_us = self.world.plan.timeout_us;
-        self.world.run(timeout_us * 3);
-        if !self.world.run_until(timeout_us * LEADER_TIMEOUTS_MAX, |world| led_by_majority(world).is_some()) {
-            self.fail_unless_failed(Invariant::LeaderInTime, "nobody is followed by a majority through one hub");
-        }
-        self.world.network.mend();
-        self.settle();
-    }
-
     /// Watches a leader that nothing may depose.
-    fn watch(&mut self, leader: usize, invariant: Invariant, timeouts: u64) {
+    pub(super) fn watch(&mut self, leader: usize, invariant: Invariant, timeouts: u64) {
         let Some(term) = self.world.endpoint(leader).map(|endpoint| endpoint.term()) else { return };
         let deposed = |world: &World| {
             !world.endpoint(leader).is_some_and(|endpoint| endpoint.role() == Role::Leader && endpoint.term() == term)
@@ -183,7 +121,7 @@ impl Run {
         members.iter().all(|member| member.priority <= members[leader].priority)
     }
 
-    fn fail_unless_failed(&mut self, invariant: Invariant, detail: &str) {
+    pub(super) fn fail_unless_failed(&mut self, invariant: Invariant, detail: &str) {
         let now_us = self.world.now_us;
         self.world.checker.fail(now_us, invariant, || detail.to_owned());
     }

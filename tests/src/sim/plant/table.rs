@@ -225,7 +225,12 @@ pub const PLANTS: &[Plant] = &[
     Plant {
         name: "check-quorum-never-fires",
         breaks: "a leader that hears no quorum stays in office",
-        substitutions: &[change("election/leader.rs", "if deadline <= now {", "if deadline < Instant::MIN {")],
+        substitutions: &[change(
+            "election/leader.rs",
+            "if deadline <= now {\n            self.become_follower(now, Reason::QuorumLost);\n        } else {\n            \
+             self.timers.start(Timer::Quorum, deadline);",
+            "{\n            self.timers.start(Timer::Quorum, deadline.max(now) + self.config.timing.election_timeout_max);",
+        )],
     },
     Plant {
         name: "timeout-not-random",
