@@ -73,7 +73,7 @@ proptest! {
                         3 => Command::Pause,
                         _ => Command::Resume,
                     };
-                    drop(node.handle_command(now, command));
+                    let _ = node.handle_command(now, command);
                 }
             }
             let saved = *node.saved();

@@ -1,1 +1,3 @@
+//! What proves Symphony: the simulator, and helpers of the tests.
 
+pub mod sim;

@@ -1,6 +1,6 @@
 //! A handful of endpoints on one virtual clock, with a network and disks that do as the test says.
 
-#![allow(dead_code, reason = "every test binary uses its own part of this module")]
+#![allow(dead_code, unreachable_pub, reason = "every test binary uses its own part of this module")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that goes wrong may panic")]
 
 use std::collections::BTreeMap;

@@ -118,11 +118,11 @@ impl World {
         self.trace.note(self.now_us, node, "fault", &[], || format!("{fault:?}"));
         match fault {
             Fault::Partition => {
-                let side = rng.next();
+                let side = rng.bits();
                 self.cut_if(|from, to| (side >> from) & 1 != (side >> to) & 1);
             }
             Fault::OneWayCuts => {
-                let bits = rng.next();
+                let bits = rng.bits();
                 self.cut_if(|from, to| (bits >> (from * size + to)) & 1 == 1);
             }
             Fault::PairCut => {
@@ -136,7 +136,7 @@ impl World {
             Fault::Hub => self.cut_if(|from, to| from != node && to != node),
             Fault::Chain => self.cut_if(|from, to| from.abs_diff(to) > 1),
             Fault::Hold => {
-                let bits = rng.next();
+                let bits = rng.bits();
                 for (from, to) in pairs(size).filter(|(from, to)| (bits >> (from * size + to)) & 1 == 1) {
                     self.network.hold(from, to);
                 }

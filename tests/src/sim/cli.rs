@@ -4,14 +4,7 @@ use std::{path::PathBuf, process::ExitCode, thread, time::Instant};
 
 use clap::Parser;
 
-use super::{
-    batch::batch,
-    invariant::Invariant,
-    plan::Sizes,
-    plant,
-    report::Report,
-    run::run,
-};
+use super::{batch::batch, invariant::Invariant, plan::Sizes, plant, report::Report, run::run};
 
 /// Runs whole clusters under simulated time, with faults, and judges what they do.
 #[derive(Clone, Debug, Parser)]
@@ -117,7 +110,11 @@ fn trace(seed: u64, sizes: Sizes) -> ExitCode {
     }
 }
 
-fn parse_sizes(text: &str) -> Result<Sizes, String> {
+/// Reads sizes of cluster as the command line takes them: one number, or two with a dash between.
+///
+/// # Errors
+/// Why the text is none.
+pub fn parse_sizes(text: &str) -> Result<Sizes, String> {
     let (low, high) = text.split_once('-').unwrap_or((text, text));
     let parse = |part: &str| part.parse::<usize>().map_err(|error| error.to_string());
     let sizes = (parse(low)?, parse(high)?);

@@ -115,7 +115,15 @@ impl Checker {
     }
 
     /// Judges a datagram as it leaves: what it says against what is on the disk.
-    pub fn sent(&mut self, at_us: u64, node: usize, to: NodeId, said: Option<Said>, memory: &Saved, disk: Option<Saved>) {
+    pub fn sent(
+        &mut self,
+        at_us: u64,
+        node: usize,
+        to: NodeId,
+        said: Option<Said>,
+        memory: &Saved,
+        disk: Option<Saved>,
+    ) {
         let id = self.members[node].id;
         if disk != Some(*memory) {
             let invariant = Invariant::SavedBeforeSent;
@@ -123,7 +131,9 @@ impl Checker {
         }
         let Some(said) = said else { return };
         if said.term != memory.term.0 {
-            self.fail(at_us, Invariant::SavedBeforeSent, || format!("n{} says {said}, it is in {:?}", id.0, memory.term));
+            self.fail(at_us, Invariant::SavedBeforeSent, || {
+                format!("n{} says {said}, it is in {:?}", id.0, memory.term)
+            });
         }
         if said.term < self.terms_told[node] {
             let before = self.terms_told[node];

@@ -110,6 +110,11 @@ impl Network {
         self.link(from, to).held.get_or_insert_default();
     }
 
+    /// Takes what a link holds, and lets the link go.
+    pub fn take_held(&mut self, from: usize, to: usize) -> Vec<Datagram> {
+        self.link(from, to).held.take().unwrap_or_default()
+    }
+
     /// Lets go of what is held and of what waits to be overtaken, on all links.
     pub fn release(&mut self, rng: &mut Rng, now_us: u64, arrivals: &mut Vec<(u64, Datagram)>) {
         let quality = self.quality;

@@ -43,6 +43,10 @@ pub(super) struct Node {
     pub(super) seen: Instant,
     /// Its disk is lost, and it never starts again.
     pub(super) lost: bool,
+    /// No save succeeds.
+    pub(super) disk_dead: bool,
+    /// What becomes of the next save, if that is decided.
+    pub(super) next_outcome: Option<SaveOutcome>,
 }
 
 impl Node {
@@ -63,6 +67,8 @@ impl Node {
             wake_us: u64::MAX,
             seen: Instant::MIN,
             lost: false,
+            disk_dead: false,
+            next_outcome: None,
         }
     }
 
@@ -91,7 +97,7 @@ impl Node {
         self.wake_us = u64::MAX;
     }
 
-    /// The process runs, and is not waiting for its disk.
+    /// The process is paused, or waits for its disk.
     pub(super) fn is_busy(&self, disk_blocks: bool) -> bool {
         self.paused || (disk_blocks && self.saving.is_some())
     }

@@ -3,12 +3,7 @@
 
 use symphony_core::{Duration, Member, Timing};
 
-use super::{
-    chaos::Fault,
-    clock::RATE_TRUE_PPM,
-    network::Quality,
-    rng::Rng,
-};
+use super::{chaos::Fault, clock::RATE_TRUE_PPM, network::Quality, rng::Rng};
 
 /// Sizes of cluster that a run may have, both included, from 1 to 7.
 pub type Sizes = (usize, usize);
@@ -74,10 +69,8 @@ impl Plan {
         let drift_percent = rng.pick(&[0, 1, 10, 10]);
         let timing = draw_timing(rng, drift_percent);
         let differ = rng.percent(15);
-        let timings: Vec<_> = members
-            .iter()
-            .map(|_| if differ { stretch(timing, rng.range(100, 160)) } else { timing })
-            .collect();
+        let timings: Vec<_> =
+            members.iter().map(|_| if differ { stretch(timing, rng.range(100, 160)) } else { timing }).collect();
         let timeout_us = timings.iter().map(|timing| timing.election_timeout_max.as_micros()).max().unwrap_or(0);
         let shortest_us = timing.election_timeout_min.as_micros();
         let drift_ppm = u64::from(drift_percent) * RATE_TRUE_PPM / 100;
@@ -224,8 +217,7 @@ mod tests {
             let plan = Plan::draw(seed, (1, 7));
             for (member, timing) in plan.members.iter().zip(&plan.timings) {
                 let cluster = symphony_core::ClusterId([1; 16]);
-                let config =
-                    symphony_core::Config::<PEERS_MAX>::new(cluster, member.id, &plan.members, *timing, seed);
+                let config = symphony_core::Config::<PEERS_MAX>::new(cluster, member.id, &plan.members, *timing, seed);
                 assert!(config.is_ok(), "seed {seed}: {config:?}");
             }
         }

@@ -63,7 +63,8 @@ impl Report {
     /// Adds up outcomes, which are in the order of their seeds.
     #[must_use]
     pub fn new(outcomes: &[Outcome], real_seconds: f64) -> Self {
-        let mut times: Vec<_> = outcomes.iter().flat_map(|outcome| outcome.elections_permille.iter().copied()).collect();
+        let mut times: Vec<_> =
+            outcomes.iter().flat_map(|outcome| outcome.elections_permille.iter().copied()).collect();
         times.sort_unstable();
         let failed_to_elect = outcomes.iter().filter(|outcome| is_without_leader(outcome)).count();
         let total = times.len() + failed_to_elect;
@@ -76,7 +77,8 @@ impl Report {
             times.get(index).map_or(0.0, |time| *time as f64 / 1_000.0)
         };
         let simulated_seconds = outcomes.iter().map(|outcome| outcome.simulated_us).sum::<u64>() as f64 / 1e6;
-        let slow = |outcome: &&Outcome| outcome.elections_permille.iter().any(|time| *time > LEADER_TIMEOUTS_USUAL * 1_000);
+        let slow =
+            |outcome: &&Outcome| outcome.elections_permille.iter().any(|time| *time > LEADER_TIMEOUTS_USUAL * 1_000);
         let missed = (100.0 - within(LEADER_TIMEOUTS_USUAL)) / 100.0 * total as f64;
         let hash = outcomes.iter().fold(0_u64, |hash, outcome| hash.rotate_left(5).wrapping_mul(31) ^ outcome.hash);
         Self {

@@ -1,6 +1,6 @@
 //! One seed: bad times, then good times in which the cluster must recover, stay quiet, and ride out small faults.
 
-use symphony_core::{NodeId, Role, Suffrage};
+use symphony_core::{Endpoint, NodeId, Role, Suffrage};
 
 use super::{
     invariant::{Invariant, Violation},
@@ -106,7 +106,7 @@ impl Run {
 
     /// Watches a leader that nothing may depose.
     pub(super) fn watch(&mut self, leader: usize, invariant: Invariant, timeouts: u64) {
-        let Some(term) = self.world.endpoint(leader).map(|endpoint| endpoint.term()) else { return };
+        let Some(term) = self.world.endpoint(leader).map(Endpoint::term) else { return };
         let deposed = |world: &World| {
             !world.endpoint(leader).is_some_and(|endpoint| endpoint.role() == Role::Leader && endpoint.term() == term)
         };

@@ -256,7 +256,17 @@ impl World {
         self.plan_wake(node);
     }
 
-    /// Sends a datagram that was caught before, as if it came from the network now.
+    /// Decides what becomes of a node's next save, in good times or bad.
+    pub fn decide_next_save(&mut self, node: usize, outcome: SaveOutcome) {
+        self.nodes[node].next_outcome = Some(outcome);
+    }
+
+    /// From now on no save of the node succeeds, or all do again.
+    pub fn set_disk_dead(&mut self, node: usize, dead: bool) {
+        self.nodes[node].disk_dead = dead;
+    }
+
+    /// Delivers a datagram now that was caught on a held link.
     pub fn inject(&mut self, datagram: Datagram) {
         self.schedule(self.now_us, Happening::Arrival(datagram));
     }
@@ -419,7 +429,10 @@ impl World {
     }
 
     fn begin_save(&mut self, node: usize, record: symphony_core::Saved) {
-        let outcome = if self.stormy { self.draw_outcome() } else { SaveOutcome::Done };
+        let usual = if self.stormy { self.draw_outcome() } else { SaveOutcome::Done };
+        let failed = SaveOutcome::SyncFailed { written: false };
+        let outcome = self.nodes[node].next_outcome.take().unwrap_or(usual);
+        let outcome = if self.nodes[node].disk_dead { failed } else { outcome };
         let (low, high) = if self.stormy { self.plan.save_bad_us } else { self.plan.save_us };
         let ends_us = self.now_us + self.rng.range(low, high);
         self.trace.note(self.now_us, node, "saves", &[], || format!("{record:?}: {outcome:?}"));

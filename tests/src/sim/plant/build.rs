@@ -67,8 +67,11 @@ pub(super) fn substitute(source: &str, substitution: &Substitution) -> Result<St
 fn write_copy(plant: &Plant, workspace: &Path, folder: &Path) -> io::Result<()> {
     copy_tree(&workspace.join("core/src"), &folder.join("core/src"), &|path, source| {
         let file = path.to_string_lossy().replace('\\', "/");
-        let mine = plant.substitutions.iter().filter(|substitution| file.ends_with(&format!("core/src/{}", substitution.file)));
-        mine.fold(Ok(source), |source, substitution| source.and_then(|source| substitute(&source, substitution)))
+        let mut mine = plant
+            .substitutions
+            .iter()
+            .filter(|substitution| file.ends_with(&format!("core/src/{}", substitution.file)));
+        mine.try_fold(source, |source, substitution| substitute(&source, substitution))
     })?;
     copy_tree(&workspace.join("tests/src/sim"), &folder.join("sim/src/sim"), &|_, source| Ok(source))?;
     let sim = fs::read_to_string(workspace.join("tests/src/sim.rs"))?;
@@ -84,7 +87,8 @@ fn write_copy(plant: &Plant, workspace: &Path, folder: &Path) -> io::Result<()> 
     Ok(())
 }
 
-const MAIN: &str = "#![allow(dead_code, unused)]\nmod sim;\nfn main() -> std::process::ExitCode {\n    sim::cli::main()\n}\n";
+const MAIN: &str =
+    "#![allow(dead_code, unused)]\nmod sim;\nfn main() -> std::process::ExitCode {\n    sim::cli::main()\n}\n";
 
 const MANIFEST: &str = r#"[package]
 name = "symphony-plant"

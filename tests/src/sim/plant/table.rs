@@ -96,7 +96,11 @@ pub const PLANTS: &[Plant] = &[
         name: "observer-votes",
         breaks: "an observer is asked for its vote, and gives it",
         substitutions: &[
-            change("election/follower.rs", "self.config.own.suffrage.votes() && self.peer_suffrage", "self.peer_suffrage"),
+            change(
+                "election/follower.rs",
+                "self.config.own.suffrage.votes() && self.peer_suffrage",
+                "self.peer_suffrage",
+            ),
             change(
                 "election/candidate.rs",
                 "self.owe(Owed::Vote, |_, suffrage| suffrage.votes());",
@@ -116,23 +120,17 @@ pub const PLANTS: &[Plant] = &[
     Plant {
         name: "no-pre-vote",
         breaks: "a node that hears no leader enters a new term without asking",
-        substitutions: &[change(
-            "election/candidate.rs",
-            "self.ask_pre_votes(now);",
-            "self.campaign(now, Term(0));",
-        )],
+        substitutions: &[change("election/candidate.rs", "self.ask_pre_votes(now);", "self.campaign(now, Term(0));")],
     },
     Plant {
         name: "pre-vote-ignores-leader",
         breaks: "a node that hears a leader grants pre-votes",
-        substitutions: &[
-            change(
-                "election/follower.rs",
-                "} else if self.stands_by_leader(now, Term(0)) {\n            \
+        substitutions: &[change(
+            "election/follower.rs",
+            "} else if self.stands_by_leader(now, Term(0)) {\n            \
                  Verdict::HeardLeader { ago_ms: self.heard_ago_ms(now) }\n        } else if asked_term",
-                "} else if asked_term",
-            ),
-        ],
+            "} else if asked_term",
+        )],
     },
     Plant {
         name: "vote-ignores-leader",
@@ -229,7 +227,17 @@ pub const PLANTS: &[Plant] = &[
             "election/leader.rs",
             "if deadline <= now {\n            self.become_follower(now, Reason::QuorumLost);\n        } else {\n            \
              self.timers.start(Timer::Quorum, deadline);",
-            "{\n            self.timers.start(Timer::Quorum, deadline.max(now) + self.config.timing.election_timeout_max);",
+            "let _ = deadline;\n        {\n            let later = self.config.timing.election_timeout_max;\n            \
+             self.timers.start(Timer::Quorum, now.saturating_add(later));",
+        )],
+    },
+    Plant {
+        name: "new-leaders-duel",
+        breaks: "a leader that nobody stands by yet campaigns at once when it hears of a later term",
+        substitutions: &[change(
+            "election.rs",
+            "let had_lease = self.lease(now).is_some();",
+            "let had_lease = matches!(self.state, State::Leader { handover: None, .. });",
         )],
     },
     Plant {
