@@ -5,3 +5,4 @@ pub mod database;
 pub mod failover;
 pub mod proxy;
 pub mod servers;
+pub mod sim;
