@@ -1,10 +1,23 @@
 //! The command line of the simulator.
 
-use std::{path::PathBuf, process::ExitCode, thread, time::Instant};
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+    thread,
+    time::Instant,
+};
 
 use clap::Parser;
 
-use super::{batch::batch, invariant::Invariant, plan::Sizes, plant, report::Report, run::run};
+use super::{
+    batch::batch,
+    invariant::Invariant,
+    plan::{Plan, Sizes},
+    plant,
+    report::Report,
+    run::{Outcome, run},
+};
 
 /// Runs whole clusters under simulated time, with faults, and judges what they do.
 #[derive(Clone, Debug, Parser)]
@@ -96,18 +109,18 @@ pub fn replay_command(seed: u64, sizes: Sizes) -> String {
 
 fn trace(seed: u64, sizes: Sizes) -> ExitCode {
     let outcome = run(seed, sizes, true);
-    println!("{:#?}", super::plan::Plan::draw(seed, sizes));
-    for line in &outcome.lines {
-        println!("{line}");
-    }
-    println!("trace {:016x}", outcome.hash);
-    match outcome.violation {
-        Some(violation) => {
-            println!("{} at {} us: {}", violation.invariant, violation.at_us, violation.detail);
-            ExitCode::FAILURE
-        }
-        None => ExitCode::SUCCESS,
-    }
+    // A reader that has seen enough closes the pipe.
+    let _ = write_trace(&outcome, sizes, &mut io::stdout().lock());
+    if outcome.violation.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn write_trace(outcome: &Outcome, sizes: Sizes, output: &mut impl Write) -> io::Result<()> {
+    writeln!(output, "{:#?}", Plan::draw(outcome.seed, sizes))?;
+    outcome.lines.iter().try_for_each(|line| writeln!(output, "{line}"))?;
+    writeln!(output, "trace {:016x}", outcome.hash)?;
+    outcome.violation.iter().try_for_each(|violation| {
+        writeln!(output, "{} at {} us: {}", violation.invariant, violation.at_us, violation.detail)
+    })
 }
 
 /// Reads sizes of cluster as the command line takes them: one number, or two with a dash between.
