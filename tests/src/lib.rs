@@ -6,3 +6,4 @@ pub mod failover;
 pub mod proxy;
 pub mod servers;
 pub mod symphony;
+pub mod sim;

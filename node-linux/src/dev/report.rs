@@ -113,9 +113,10 @@ impl View {
             lines.push(format!("database {stored} new items, {} in all, {} waiting", self.counts.items, self.waiting));
         }
         if self.runs_finished > before.runs_finished {
-            let (seen, changed) = (self.items_seen - before.items_seen, self.published - before.published);
+            let (seen, published) = before.of_ended_runs;
+            let (seen, published) = (self.items_seen - seen, self.published - published);
             lines.push(format!(
-                "scraper  run {} over: {seen} items seen since the last look, {changed} published",
+                "scraper  run {} over: {seen} items seen, {published} new or changed",
                 self.runs_finished
             ));
         }
