@@ -5,5 +5,5 @@ pub mod database;
 pub mod failover;
 pub mod proxy;
 pub mod servers;
-pub mod symphony;
 pub mod sim;
+pub mod symphony;

@@ -1,6 +1,6 @@
 //! A cluster of separate processes that share one configuration file.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 use serde::Serialize;
 use symphony::config;
@@ -12,6 +12,9 @@ use tempfile::TempDir;
 
 /// Linked from the same sources as this test.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_symphony-under-test");
+
+/// What a process has to end in good order, at the most: requests in flight get ten seconds.
+pub(crate) const GRACE: Duration = Duration::from_secs(20);
 
 /// The programs that every cluster needs.
 pub(crate) fn programs(others: &[&'static str]) -> Vec<&'static str> {

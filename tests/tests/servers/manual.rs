@@ -1,5 +1,5 @@
 //! A site nobody here wrote: the PostgreSQL manual, served as it is by Python, scraped by configuration alone, and held
-//! against what Python's own parser finds in the files.
+//! against what Python's own parser finds in the files: as published, and as stored at the end of the whole way.
 
 use std::{
     collections::BTreeMap,
@@ -13,6 +13,7 @@ use std::{
 
 use async_trait::async_trait;
 use libtest_mimic::{Failed, Trial};
+use reqwest::StatusCode;
 use serde_json::Value;
 use symphony::{
     config,
@@ -20,21 +21,40 @@ use symphony::{
 };
 use symphony_adapters::{
     broker::{Broker, BrokerError, Consumer, Depth, Message},
+    database::{Page, StoredFile},
     item::Item,
 };
-use symphony_tests::servers::{find_program, trial};
+use symphony_tests::{
+    servers::{find_program, free_port, postgres::Postgres, rabbitmq::RabbitMq, trial},
+    symphony::{Visitor, until},
+};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::cluster::{Cluster, GRACE, programs};
+
 pub(crate) fn trials() -> Vec<Trial> {
-    let name = "every_page_of_the_postgresql_manual_arrives_as_an_independent_parser_reads_it";
+    type Test = fn(&Path);
+    let tests: [(_, _, Test); 2] = [
+        ("manual::every_page_is_published_as_an_independent_parser_reads_it", vec!["python3"], scrape_the_manual),
+        (
+            "manual::every_page_is_stored_as_an_independent_parser_reads_it",
+            programs(&["python3"]),
+            take_the_manual_to_the_database,
+        ),
+    ];
     let Some(folder) = manual() else {
         let reason = "needs postgresql-doc";
         let is_required = env::var_os("SYMPHONY_REQUIRE_SERVERS").is_some();
-        let missing = Trial::test(name, move || Err(Failed::from(reason)));
-        return vec![missing.with_kind(reason).with_ignored_flag(!is_required)];
+        let missing = |name: &str| Trial::test(name, move || Err(Failed::from(reason)));
+        let ignored = |trial: Trial| trial.with_kind(reason).with_ignored_flag(!is_required);
+        return tests.into_iter().map(|(name, _, _)| ignored(missing(name))).collect();
     };
-    vec![trial(name, &["python3"], move || scrape_the_manual(&folder))]
+    let on_the_manual = |(name, programs, test): (&str, Vec<&str>, Test)| {
+        let folder = folder.clone();
+        trial(name, &programs, move || test(&folder))
+    };
+    tests.into_iter().map(on_the_manual).collect()
 }
 
 /// Where Debian's package puts the manual, whatever its version.
@@ -92,6 +112,72 @@ fn scrape_the_manual(folder: &Path) {
     assert_eq!((second.totals.pages_unchanged, second.totals.items_seen), (count, count));
 }
 
+/// Scraper, queue, manager, three web nodes and the database, and our own file server for the processed data.
+fn take_the_manual_to_the_database(folder: &Path) {
+    let expected = read_independently(folder);
+    let server = Server::start(folder);
+    let (broker, postgres) = (RabbitMq::started(), Postgres::start());
+    let site: config::Site = toml::from_str(&SITE.replace("URL", &server.url)).unwrap();
+    let (ftp, operations) = (free_port(), free_port());
+    let more = format!(
+        "[ftp_server]\nlisten = \"127.0.0.1:{ftp}\"\noperations = \"127.0.0.1:{operations}\"\nroot = \"ftp\"\n\
+         password = \"manual\"\n\n[ftp]\naddress = \"127.0.0.1:{ftp}\"\npassword = \"manual\"\n"
+    );
+    let cluster = Cluster::new(3, &broker.url(), &postgres.create_database(), &more, site);
+    let urls = cluster.urls();
+    let mut roles = vec![cluster.start("ftp", &[]), cluster.start("manager", &[])];
+    roles.extend(urls.keys().map(|id| cluster.start_node(*id)));
+
+    let visitor = Visitor::new();
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let start = Instant::now();
+        let mut scraper = cluster.start("scraper", &["--once"]);
+        let ftp = format!("http://127.0.0.1:{operations}");
+        for url in urls.values().chain([&cluster.manager, &ftp]) {
+            let url = format!("{url}/readyz");
+            until(&url, || async { (visitor.try_get(&url).await?.status() == StatusCode::OK).then_some(()) }).await;
+        }
+        scraper.succeed();
+        println!("{} pages scraped and published in {:?}", expected.len(), start.elapsed());
+        let status = format!("{}/v1/status", urls[&1]);
+        until("all pages", || async {
+            let status: Value = visitor.try_json(&status).await?;
+            let items = status["counts"]["items"].as_u64()?;
+            (items >= u64::try_from(expected.len()).unwrap()).then_some(())
+        })
+        .await;
+        println!("and stored in {:?}", start.elapsed());
+        for url in urls.values() {
+            let items = visitor.items(url).await;
+            assert!(items.iter().all(|stored| stored.revision == 1), "each page is stored once");
+            let count = items.len();
+            let stored: BTreeMap<_, _> = items.iter().map(|stored| read_item(&server.url, &stored.item)).collect();
+            assert_eq!(stored.len(), count, "each page has an item of its own");
+            assert!(stored == expected, "{url}: {}", difference(&stored, &expected));
+        }
+        // The processed data have taken the other way, and say the same.
+        let files = until("the files", || async {
+            let page: Page<StoredFile> = visitor.try_json(&format!("{}/v1/files", urls[&1])).await?;
+            (page.rows.len() == 2).then_some(page.rows)
+        })
+        .await;
+        let json = files.iter().find(|file| file.path.ends_with(".json")).unwrap();
+        let document: Value = visitor.json(&format!("{}/v1/files/{}/content", urls[&1], json.sha256)).await;
+        let items: Vec<Item> = serde_json::from_value(document["items"].clone()).unwrap();
+        let delivered: BTreeMap<_, _> = items.iter().map(|item| read_item(&server.url, item)).collect();
+        assert!(delivered == expected, "{}", difference(&delivered, &expected));
+    });
+    for role in &mut roles {
+        role.stop(GRACE);
+    }
+}
+
+/// What of the two differs, for the first page that does.
+fn difference(found: &BTreeMap<String, ManualPage>, expected: &BTreeMap<String, ManualPage>) -> String {
+    let first = expected.iter().find(|(name, page)| found.get(*name) != Some(page));
+    format!("{} pages, not {}; {first:?} is {:?}", found.len(), expected.len(), first.map(|(name, _)| found.get(name)))
+}
+
 fn scrape(site: &config::Site, state: &Path, recorder: &Arc<Recorder>) -> Progress {
     // An error only says that another test was first.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -106,14 +192,28 @@ fn scrape(site: &config::Site, state: &Path, recorder: &Arc<Recorder>) -> Progre
 
 /// What a page says of itself.
 #[derive(Debug, PartialEq, serde::Deserialize)]
-struct Page {
+struct ManualPage {
     title: String,
     heading: Option<String>,
     next: Option<String>,
     previous: Option<String>,
 }
 
-fn read_independently(folder: &Path) -> BTreeMap<String, Page> {
+/// The file that an item was scraped from, and what the item says of it.
+fn read_item(base: &str, item: &Item) -> (String, ManualPage) {
+    let name = |url: &str| url.strip_prefix(base).unwrap().trim_start_matches('/').to_owned();
+    let text = |field: &str| item.fields.get(field).and_then(Value::as_str).map(str::to_owned);
+    let link = |field: &str| text(field).map(|url| name(&url));
+    let page = ManualPage {
+        title: item.title.clone(),
+        heading: text("heading"),
+        next: link("next"),
+        previous: link("previous"),
+    };
+    (name(&item.url), page)
+}
+
+fn read_independently(folder: &Path) -> BTreeMap<String, ManualPage> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/servers/manual.py");
     let output = Command::new(find_program("python3").unwrap()).arg(script).arg(folder).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -158,25 +258,14 @@ struct Recorder {
 
 impl Recorder {
     /// The pages that arrived since the last call, by file name.
-    fn take(&self, base: &str) -> BTreeMap<String, Page> {
+    fn take(&self, base: &str) -> BTreeMap<String, ManualPage> {
         let messages = std::mem::take(&mut *self.messages.lock().unwrap());
-        let name = |url: &str| url.strip_prefix(base).unwrap().trim_start_matches('/').to_owned();
         let count = messages.len();
-        let pages: BTreeMap<_, _> = messages
-            .into_iter()
-            .map(|message| {
-                let item = Item::from_message(&message.content_type, &message.body).unwrap();
-                let text = |field: &str| item.fields.get(field).and_then(Value::as_str).map(str::to_owned);
-                let link = |field: &str| text(field).map(|url| name(&url));
-                let page = Page {
-                    title: item.title.clone(),
-                    heading: text("heading"),
-                    next: link("next"),
-                    previous: link("previous"),
-                };
-                (name(&item.url), page)
-            })
-            .collect();
+        let read = |message: Message| {
+            let item = Item::from_message(&message.content_type, &message.body).unwrap();
+            read_item(base, &item)
+        };
+        let pages: BTreeMap<_, _> = messages.into_iter().map(read).collect();
         assert_eq!(pages.len(), count, "each page once");
         pages
     }

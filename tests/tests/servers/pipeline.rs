@@ -25,14 +25,11 @@ use symphony_tests::{
 };
 
 use crate::{
-    cluster::{Cluster, programs},
+    cluster::{Cluster, GRACE, programs},
     terms::Watch,
 };
 
 const PRODUCTS: usize = 240;
-
-/// What a process has to end in good order, at the most: requests in flight get ten seconds.
-const GRACE: Duration = Duration::from_secs(20);
 
 pub(crate) fn trials() -> Vec<Trial> {
     let name = "pipeline::nothing_is_lost_or_doubled_when_the_leader_dies_in_mid_flow";
