@@ -5,13 +5,13 @@ use std::{collections::BTreeMap, mem, net::SocketAddr};
 use symphony_adapters::driver::Status;
 use thiserror::Error;
 use tokio::{
-    net::{TcpListener, TcpSocket},
+    net::TcpListener,
     sync::{Mutex, watch},
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
 
-use super::plan::PlannedNode;
+use super::plan::{HeldPorts, PlannedNode};
 use crate::{
     config::Config,
     roles::{RunError, listen, web::WebNode},
@@ -41,7 +41,7 @@ pub(super) struct Nodes {
 struct Site {
     config: Config,
     address: SocketAddr,
-    _held: TcpSocket,
+    _held: HeldPorts,
 }
 
 enum State {

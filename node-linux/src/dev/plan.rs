@@ -28,8 +28,10 @@ const SCRAPE_EVERY: Duration = Duration::from_secs(30);
 /// Prices change faster than in a real shop, unless told.
 const PRICE_CHANGE_EVERY: Duration = Duration::from_secs(20);
 
-/// Free ports asked for at most, until one is free for both TCP and UDP.
-const PORTS_TRIED_MAX: usize = 100;
+/// Ports tried at most for each address of a web node, and the distance between them. None is among those that the
+/// system gives to whoever connects: the node must get it back after a stop.
+const PORTS_TRIED_MAX: u16 = 100;
+const PORTS_APART: u16 = 100;
 
 /// A web node that can be started again and again.
 pub(super) struct PlannedNode {
@@ -37,8 +39,15 @@ pub(super) struct PlannedNode {
     pub(super) address: SocketAddr,
     /// For the first start: until then nobody else can take the address.
     pub(super) listener: TcpListener,
-    /// Keeps the election's address from other processes of this role, see [`hold_udp_address`].
-    pub(super) held: TcpSocket,
+    pub(super) held: HeldPorts,
+}
+
+/// Keeps the ports of a node that is stopped from other processes of this role. The ports themselves cannot be held:
+/// nobody must answer there, and the node must get them back. What is held is the other protocol's port of the same
+/// number, which every process of this role takes as well.
+pub(super) struct HeldPorts {
+    _of_web: UdpSocket,
+    _of_election: TcpSocket,
 }
 
 /// Sockets taken, configuration made.
@@ -68,7 +77,7 @@ impl Plan {
         let shop = take(8093).await?;
         let manager = take(8000).await?;
         let control = take(8099).await?;
-        let web = [take(8081).await?, take(8082).await?, take(8083).await?];
+        let web = [hold_web(8081).await?, hold_web(8082).await?, hold_web(8083).await?];
 
         config.broker.url = Secret::from(sqlite(data, "queue.db"));
         config.database.url = Secret::from(sqlite(data, "symphony.db"));
@@ -101,7 +110,7 @@ impl Plan {
         }
         config.manager.ftp_every = config.manager.ftp_every.min(FTP_EVERY);
         config.manager.web.clear();
-        for listener in &web {
+        for (listener, _) in &web {
             config.manager.web.push(format!("http://{}", listener.local_addr()?));
         }
         config.web.managers = vec![format!("http://{}", addresses.manager)];
@@ -113,24 +122,25 @@ impl Plan {
 fn plan_nodes(
     data: &Path,
     config: &mut Config,
-    web: [TcpListener; NODES.len()],
+    web: [(TcpListener, UdpSocket); NODES.len()],
 ) -> Result<BTreeMap<u16, PlannedNode>, RunError> {
     config.node.cluster = "dev".into();
     config.node.members.clear();
     let mut elections = Vec::new();
     for id in NODES {
-        let (held, address) = hold_udp_address(7400 + id)?;
+        let (address, held) = hold_election(7400 + id)?;
         config.node.members.push(Member { id, address: address.to_string(), kind: MemberKind::Voter, priority: 0 });
-        elections.push((held, address));
+        elections.push((address, held));
     }
     let mut nodes = BTreeMap::new();
-    for ((id, listener), (held, election)) in NODES.into_iter().zip(web).zip(elections) {
+    for ((id, (listener, of_web)), (election, of_election)) in NODES.into_iter().zip(web).zip(elections) {
         let address = listener.local_addr()?;
         let mut config = config.clone();
         config.node.id = id;
         config.node.listen = election;
         config.node.state = data.join(format!("node-{id}.state"));
         config.web.listen = address;
+        let held = HeldPorts { _of_web: of_web, _of_election: of_election };
         nodes.insert(id, PlannedNode { config, address, listener, held });
     }
     Ok(nodes)
@@ -153,17 +163,32 @@ async fn bind_ftp(config: &mut Config) -> Result<FtpServer, RunError> {
     Ok(ftp::bind(&config.ftp_server).await?)
 }
 
-/// The usual address, or a free one, for a UDP socket that is opened later, and again after a stop, so that it cannot be
-/// held until then. What is held instead is TCP's port of the same number: no other process of this role gets past it.
-fn hold_udp_address(port: u16) -> io::Result<(TcpSocket, SocketAddr)> {
+/// The usual port of a web node, or the next that is free, with what holds it while the node is stopped.
+async fn hold_web(usual: u16) -> Result<(TcpListener, UdpSocket), RunError> {
+    let hold = async |port| {
+        let listener = listen(loopback(port)).await?;
+        Ok((listener, UdpSocket::bind(loopback(port))?))
+    };
+    let mut held = hold(usual).await;
+    for number in 1..PORTS_TRIED_MAX {
+        if held.is_ok() {
+            break;
+        }
+        held = hold(usual + number * PORTS_APART).await;
+    }
+    held
+}
+
+/// The usual address of a node's election, or the next that is free, with what holds it until the node opens its socket.
+fn hold_election(usual: u16) -> io::Result<(SocketAddr, TcpSocket)> {
     let hold = |port| {
         let held = TcpSocket::new_v4()?;
         held.bind(loopback(port))?;
-        let address = held.local_addr()?;
-        UdpSocket::bind(address)?;
-        Ok((held, address))
+        UdpSocket::bind(loopback(port))?;
+        Ok((loopback(port), held))
     };
-    (0..PORTS_TRIED_MAX).fold(hold(port), |tried, _| tried.or_else(|_: io::Error| hold(0)))
+    (1..PORTS_TRIED_MAX)
+        .fold(hold(usual), |held, number| held.or_else(|_: io::Error| hold(usual + number * PORTS_APART)))
 }
 
 fn loopback(port: u16) -> SocketAddr {
