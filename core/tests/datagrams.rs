@@ -43,6 +43,7 @@ fn a_node_is_led_to_every_stage() {
     let roles = [
         (Stage::New, Role::Follower, false),
         (Stage::Follower, Role::Follower, false),
+        (Stage::Free, Role::Follower, false),
         (Stage::PreCandidate, Role::PreCandidate, false),
         (Stage::Candidate, Role::Candidate, false),
         (Stage::Leader, Role::Leader, false),

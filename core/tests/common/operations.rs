@@ -1,13 +1,14 @@
 //! What can happen to a node, drawn from bytes: by the property tests, the fuzz targets and the replay of their corpus
-//! alike. Moments and terms are drawn relative to the node's own, or nearly every message would be refused as stale.
+//! alike. Moments and terms are drawn relative to the node's own, and mostly near them, or nearly every message would be
+//! refused as stale.
 
 #![allow(dead_code, unreachable_pub, reason = "every user of this module has its own part of it")]
 
-use arbitrary::Arbitrary;
+use arbitrary::{Arbitrary, Result, Unstructured};
 use symphony_core::{Body, Message, NodeId, Stamp, Term, Verdict};
 
 /// One thing that can happen to a node.
-#[derive(Clone, Debug, Arbitrary)]
+#[derive(Clone, Debug)]
 pub enum Operation {
     /// Bytes from anywhere.
     Datagram(Vec<u8>),
@@ -57,18 +58,8 @@ pub enum Order {
 }
 
 /// A member, or now and then a stranger or the node itself.
-#[derive(Clone, Copy, Debug, Arbitrary)]
-pub struct Sender(u8);
-
-impl Sender {
-    pub fn of(id: u8) -> Self {
-        Self(id)
-    }
-
-    pub fn id(self) -> u16 {
-        u16::from(self.0 % 7)
-    }
-}
+#[derive(Clone, Copy, Debug)]
+pub struct Sender(pub NodeId);
 
 /// A message and its sender.
 #[derive(Clone, Debug, Arbitrary)]
@@ -79,7 +70,7 @@ pub struct Said {
 }
 
 /// A term, as seen from the node's own.
-#[derive(Clone, Copy, Debug, Arbitrary)]
+#[derive(Clone, Copy, Debug)]
 pub enum When {
     Now,
     Next,
@@ -88,7 +79,7 @@ pub enum When {
 }
 
 /// A stamp, as seen from the node's own clock.
-#[derive(Clone, Copy, Debug, Arbitrary)]
+#[derive(Clone, Copy, Debug)]
 pub enum Moment {
     /// The latest that the node has told this peer.
     Told,
@@ -99,7 +90,7 @@ pub enum Moment {
 }
 
 /// A verdict, with whatever a refusal says.
-#[derive(Clone, Copy, Debug, Arbitrary)]
+#[derive(Clone, Copy, Debug)]
 pub enum Answer {
     Granted,
     HeardLeader(u32),
@@ -128,11 +119,70 @@ pub struct View {
     pub told: Stamp,
 }
 
-impl Said {
-    pub fn from(&self) -> NodeId {
-        NodeId(self.from.id())
+impl<'a> Arbitrary<'a> for Operation {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        Ok(match u.int_in_range(0..=99)? {
+            0..=44 => Self::Message(u.arbitrary()?),
+            45..=64 => Self::Disk(u.arbitrary()?),
+            65..=79 => Self::Time { micros: u.arbitrary()?, times: u.arbitrary()? },
+            80..=85 => Self::Deadline,
+            86..=90 => Self::Command(u.arbitrary()?),
+            91..=93 => Self::Restart,
+            94..=95 => Self::Body { from: u.arbitrary()?, body: u.arbitrary()? },
+            96 => Self::Datagram(u.arbitrary()?),
+            97 => Self::Fallback(u.arbitrary()?),
+            98 => Self::Jump(u.int_in_range(0..=10_000_000)?),
+            _ => Self::Jump(u.arbitrary()?),
+        })
     }
+}
 
+impl<'a> Arbitrary<'a> for Sender {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        Ok(Self(NodeId(match u.int_in_range(0..=31)? {
+            0 => 0,
+            1 => 6,
+            other => u16::from(other % 5_u8) + 1,
+        })))
+    }
+}
+
+impl<'a> Arbitrary<'a> for When {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        Ok(match u.int_in_range(0..=99)? {
+            0..=59 => Self::Now,
+            60..=84 => Self::Next,
+            85..=98 => Self::Before,
+            _ => Self::Any(u.arbitrary()?),
+        })
+    }
+}
+
+impl<'a> Arbitrary<'a> for Moment {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        Ok(match u.int_in_range(0..=99)? {
+            0..=39 => Self::Told,
+            40..=69 => Self::Now,
+            70..=79 => Self::Never,
+            80..=94 => Self::Ago(u.arbitrary()?),
+            _ => Self::Any(u.arbitrary()?),
+        })
+    }
+}
+
+impl<'a> Arbitrary<'a> for Answer {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        Ok(match u.int_in_range(0..=7)? {
+            0..=3 => Self::Granted,
+            4 => Self::HeardLeader(u.arbitrary()?),
+            5 => Self::StaleTerm,
+            6 => Self::AlreadyVoted,
+            _ => Self::NotEligible,
+        })
+    }
+}
+
+impl Said {
     pub fn message(&self, view: View) -> Message {
         let at = |moment: Moment| moment.stamp(view);
         let body = match self.what {

@@ -42,7 +42,10 @@ pub struct Subject {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Arbitrary)]
 pub enum Stage {
     New,
+    /// Stands by a leader that it may have forgotten.
     Follower,
+    /// Stands by nobody any more, and does not campaign yet.
+    Free,
     PreCandidate,
     Candidate,
     Leader,
@@ -51,9 +54,10 @@ pub enum Stage {
 }
 
 impl Stage {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::New,
         Self::Follower,
+        Self::Free,
         Self::PreCandidate,
         Self::Candidate,
         Self::Leader,
@@ -85,10 +89,11 @@ pub fn read<T: for<'a> Arbitrary<'a>>(bytes: &[u8]) -> Option<T> {
 
 /// Bytes from anywhere reach a node at every stage, as a datagram and as a message behind a header that passes.
 pub fn hold_raw_bytes(bytes: &[u8]) {
-    static AT_EVERY_STAGE: LazyLock<[Subject; 7]> = LazyLock::new(|| Stage::ALL.map(|stage| Subject::at(1, 0, stage)));
+    static AT_EVERY_STAGE: LazyLock<[Subject; 8]> = LazyLock::new(|| Stage::ALL.map(|stage| Subject::at(1, 0, stage)));
     for subject in AT_EVERY_STAGE.iter() {
         subject.clone().apply(&Operation::Datagram(bytes.to_vec()));
-        for from in [Sender::of(2), Sender::of(4), Sender::of(5)] {
+        for from in [2, 4, 5] {
+            let from = Sender(NodeId(from));
             subject.clone().apply(&Operation::Body { from, body: bytes.to_vec() });
         }
     }
@@ -129,12 +134,14 @@ impl Subject {
         let mut subject = Self::new(id, start);
         let steps_wanted = Stage::ALL.into_iter().position(|any| any == stage).unwrap_or(0);
         let from_all = |what: What| {
-            [1, 2, 3, 4]
-                .map(|from| Operation::Message(Said { from: Sender::of(from), term: When::Now, what: what.clone() }))
+            [1, 2, 3, 4].map(|from| {
+                Operation::Message(Said { from: Sender(NodeId(from)), term: When::Now, what: what.clone() })
+            })
         };
         let granted = Answer::Granted;
         let steps = [
             vec![Operation::Disk(Disk::Save)],
+            vec![Operation::Jump(timing().election_timeout_min.as_ticks())],
             vec![Operation::Deadline],
             from_all(What::PreVoteReply { round: Moment::Told, verdict: granted }).to_vec(),
             [Operation::Disk(Disk::Save)]
@@ -165,13 +172,13 @@ impl Subject {
     pub fn apply(&mut self, operation: &Operation) {
         match operation {
             Operation::Datagram(bytes) => self.receive(bytes.clone()),
-            Operation::Body { from, body } => self.receive(datagram(NodeId(from.id()), self.own.id, body)),
+            Operation::Body { from, body } => self.receive(datagram(from.0, self.own.id, body)),
             Operation::Message(said) => {
-                let told = self.told.get(&said.from()).copied().unwrap_or_default();
+                let told = self.told.get(&said.from.0).copied().unwrap_or_default();
                 let view = View { term: self.node.term(), now: Stamp::of(self.now), told };
                 let mut buffer = [0; DATAGRAM_SIZE_MAX];
                 let message = postcard::to_slice(&said.message(view), &mut buffer).expect("a message");
-                self.receive(datagram(said.from(), self.own.id, message));
+                self.receive(datagram(said.from.0, self.own.id, message));
             }
             Operation::Time { micros, times } => {
                 self.wait(Duration::from_micros(u64::from(*micros) * (u64::from(*times % 8) + 1)));
@@ -250,7 +257,7 @@ impl Subject {
     fn command(&mut self, order: Order) {
         let command = match order {
             Order::Transfer => Command::Transfer(None),
-            Order::TransferTo(peer) => Command::Transfer(Some(NodeId(peer.id()))),
+            Order::TransferTo(peer) => Command::Transfer(Some(peer.0)),
             Order::Resign => Command::Resign,
             Order::Pause => Command::Pause,
             Order::Resume => Command::Resume,
