@@ -279,7 +279,7 @@ impl<const PEERS_MAX: usize> Election<PEERS_MAX> {
         self.config.peers.get(index).map_or(self.config.own.id, |peer| peer.id)
     }
 
-    fn peer_index(&self, id: NodeId) -> Option<usize> {
+    pub(crate) fn peer_index(&self, id: NodeId) -> Option<usize> {
         self.config.peers.iter().position(|peer| peer.id == id)
     }
 
