@@ -232,10 +232,13 @@ impl<const PEERS_MAX: usize> Election<PEERS_MAX> {
 
     /// Hands the leadership to a healthy peer of higher priority, and waits longer after each failure.
     fn prefer_higher_priority(&mut self, now: Instant) {
+        let own = self.config.own.priority;
+        if self.config.peers.iter().all(|member| member.priority <= own) {
+            return;
+        }
         let doublings = u32::from(self.transfers_failed);
         let timeouts = PREFERRED_HEALTHY_TIMEOUTS.saturating_mul(1_u32.checked_shl(doublings).unwrap_or(u32::MAX));
         let Some(hold) = self.config.timing.election_timeout_max.checked_mul(timeouts) else { return };
-        let own = self.config.own.priority;
         let preferred = self.successor(now, None).and_then(|id| {
             let index = self.peer_index(id)?;
             let healthy = now.saturating_duration_since(self.peers.get(index)?.healthy_since) >= hold;
