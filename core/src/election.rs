@@ -67,7 +67,7 @@ pub(crate) struct Election<const PEERS_MAX: usize> {
     gate: Gate,
     state: State,
     leader: Option<NodeId>,
-    peers: Vec<Peer, PEERS_MAX>,
+    peers: Vec<Peer, PEERS_MAX, u8>,
     timers: Timers,
     rng: Rng,
     /// Votes that make a majority of the voters.
