@@ -3,5 +3,6 @@
 pub mod contract;
 pub mod database;
 pub mod failover;
+pub mod model;
 pub mod proxy;
 pub mod servers;
