@@ -156,18 +156,15 @@ impl Driver {
         Ok(answered.await.map_err(|_| DriverError::Ended)??)
     }
 
-    /// Hands leadership over if this node has it, and waits until another leads, for `patience` at most.
+    /// Campaigns no more, and hands leadership over if this node has it: returns when it leads no longer, or after
+    /// `patience`.
     pub async fn resign(&self, patience: std::time::Duration) {
-        let mut status = self.status();
-        let own = status.borrow().id;
-        if !status.borrow().is_leader() && status.borrow().leader.is_some() {
-            return;
-        }
         if self.command(Command::Resign).await.is_err() {
             return;
         }
-        let another_leads = status.wait_for(|status| status.leader.is_some_and(|leader| leader != own));
-        if tokio::time::timeout(patience, another_leads).await.is_err() {
+        let mut status = self.status();
+        let handed_over = status.wait_for(|status| !status.is_leader());
+        if tokio::time::timeout(patience, handed_over).await.is_err() {
             tracing::warn!("no other node has taken the leadership over");
         }
     }

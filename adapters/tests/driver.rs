@@ -109,7 +109,11 @@ async fn a_leader_that_resigns_is_replaced_before_it_goes() {
     let mut status = cluster.drivers[&leader].status();
     timeout(PATIENCE, status.wait_for(|status| status.lease.is_some())).await.unwrap().unwrap();
     cluster.drivers[&leader].resign(PATIENCE).await;
-    assert!(status.borrow().leader.is_some_and(|next| next.0 != leader));
+    assert!(!status.borrow().is_leader());
+    timeout(PATIENCE, status.wait_for(|status| status.leader.is_some_and(|next| next.0 != leader)))
+        .await
+        .unwrap()
+        .unwrap();
     cluster.stop(leader).await;
     assert_ne!(cluster.leader().await.0, leader);
 }

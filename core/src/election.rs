@@ -67,7 +67,7 @@ pub(crate) struct Election<const PEERS_MAX: usize> {
     gate: Gate,
     state: State,
     leader: Option<NodeId>,
-    peers: Vec<Peer, PEERS_MAX>,
+    peers: Vec<Peer, PEERS_MAX, u8>,
     timers: Timers,
     rng: Rng,
     /// Votes that make a majority of the voters.
@@ -212,15 +212,13 @@ impl<const PEERS_MAX: usize> Election<PEERS_MAX> {
         }
     }
 
-    /// Moves to a later term. A leader in office that is overtaken by a node which has lost an election elsewhere
-    /// campaigns at once: it is healthy, and those who follow it would refuse anyone else.
+    /// Moves to a later term. A leader with a lease that is overtaken by a node which has lost an election elsewhere
+    /// campaigns at once: it is healthy, and those who stand by it would refuse anyone else. Without a lease it does
+    /// not: two that are elected one after the other would depose each other for ever.
     fn adopt_term(&mut self, now: Instant, term: Term, from: usize, body: &Body) {
         let own = self.gate.term();
-        let (was_leader, handed_over) = match self.state {
-            State::Leader { handover, .. } => (true, handover.is_some()),
-            _ => (false, false),
-        };
-        if handed_over {
+        let had_lease = self.lease(now).is_some();
+        if matches!(self.state, State::Leader { handover: Some(_), .. }) {
             self.transfers_failed = 0;
         }
         self.gate.raise_term(term);
@@ -229,7 +227,7 @@ impl<const PEERS_MAX: usize> Election<PEERS_MAX> {
         }
         self.become_follower(now, Reason::HigherTerm { from: self.peer_id(from), term });
         let is_reply = matches!(body, Body::HeartbeatReply { .. } | Body::PreVoteReply { .. } | Body::VoteReply { .. });
-        if was_leader && !handed_over && is_reply && self.may_campaign() {
+        if had_lease && is_reply && self.may_campaign() {
             self.campaign(now, own);
         }
     }
@@ -279,7 +277,7 @@ impl<const PEERS_MAX: usize> Election<PEERS_MAX> {
         self.config.peers.get(index).map_or(self.config.own.id, |peer| peer.id)
     }
 
-    fn peer_index(&self, id: NodeId) -> Option<usize> {
+    pub(crate) fn peer_index(&self, id: NodeId) -> Option<usize> {
         self.config.peers.iter().position(|peer| peer.id == id)
     }
 

@@ -187,3 +187,49 @@ fn a_single_voter_leads_alone() {
     let now = cluster.now;
     assert!(cluster.node(1).lease(now).is_some());
 }
+
+/// A node that campaigned in the term that the other won has only its own word that it is the latest; what it heard of
+/// the other's clock before that one started again says nothing.
+#[test]
+fn a_leader_whose_clock_began_anew_is_followed_by_the_candidate_that_lost_to_it() {
+    let mut cluster = Cluster::new(&[Member::voter(1), Member::voter(2), Member::witness(3)]);
+    let winner = cluster.elect();
+    let loser = 3 - winner;
+    cluster.run(SECOND * 1000);
+    cluster.stop(winner);
+    cluster.run_until(|cluster| cluster.nodes[&loser].role() == Role::Candidate);
+    cluster.cut_off(loser);
+    cluster.behind.insert(winner, SECOND * 1000);
+    cluster.start(winner);
+    cluster.run_until(|cluster| cluster.leaders() == [winner]);
+    assert_eq!(cluster.node(winner).term(), cluster.node(loser).term());
+    cluster.heal();
+    assert_eq!(cluster.elect(), winner);
+}
+
+/// If it did, two that are elected one after the other could depose each other for ever.
+#[test]
+fn a_leader_that_no_quorum_stands_by_yet_gives_way_to_a_later_term() {
+    let mut cluster = Cluster::new(&[Member::voter(1), Member::witness(2), Member::observer(3)]);
+    cluster.stop(3);
+    cluster.disks.get_mut(&3).unwrap().term = Term(50);
+    cluster.run_until(|cluster| cluster.leaders() == [1]);
+    cluster.cut(1, 2);
+    cluster.start(3);
+    cluster.run_until(|cluster| cluster.nodes[&1].term() >= Term(50));
+    assert_eq!((cluster.node(1).term(), cluster.node(1).role()), (Term(50), Role::Follower));
+}
+
+#[test]
+fn a_leader_that_a_quorum_stands_by_leads_again_at_once_in_a_later_term() {
+    let mut cluster = Cluster::new(&[Member::voter(1), Member::witness(2), Member::observer(3)]);
+    cluster.stop(3);
+    cluster.disks.get_mut(&3).unwrap().term = Term(50);
+    cluster.elect();
+    cluster.run(SECOND);
+    cluster.start(3);
+    cluster.run_until(|cluster| cluster.nodes[&1].term() >= Term(50));
+    assert_eq!((cluster.node(1).term(), cluster.node(1).role()), (Term(51), Role::Candidate));
+    cluster.run(Duration::from_millis(5));
+    assert_eq!(cluster.leaders(), [1]);
+}

@@ -45,9 +45,9 @@ pub enum ElectionError {
 /// [`ElectionError`]: nothing was started.
 pub async fn start(node: &config::Node) -> Result<Driver, ElectionError> {
     let config = core_config(node)?;
-    let store = Store::open(&node.state)?;
     let socket =
         udp::bind(node.listen).await.map_err(|source| ElectionError::Socket { address: node.listen, source })?;
+    let store = Store::open(&node.state)?;
     let names: BTreeMap<NodeId, String> =
         node.members.iter().map(|member| (NodeId(member.id), member.address.clone())).collect();
     Ok(Driver::start(config, store, socket, udp::resolve(names))?)

@@ -3,6 +3,7 @@
 mod backoff;
 mod cli;
 pub mod config;
+mod dev;
 pub mod election;
 pub mod ftp;
 mod health;
@@ -82,7 +83,11 @@ fn print(text: &str) -> ExitCode {
     }
 }
 
-fn play(command: &RoleCommand, config: Config) -> ExitCode {
+fn play(command: &RoleCommand, mut config: Config) -> ExitCode {
+    if matches!(command, RoleCommand::Dev(_)) && config.log == config::Log::default() {
+        // What happens is told on standard output; the log is for what goes wrong.
+        config.log.filter = "error".into();
+    }
     if let Err(error) = logging::init(&config.log) {
         complain(format_args!("error: no log: {error}"));
         return ExitCode::FAILURE;

@@ -8,7 +8,7 @@
 //! - `pages/`: per page its validators and what it held, so that a 304 is as good as the page;
 //! - `journal.jsonl`: what has been published and what was about to be. A publication is written down before the broker
 //!   hears of it and settled when the broker has confirmed it: after a crash it is sent again under the same message
-//!   id, and never lost;
+//!   id, and never lost. One line per item that was ever seen stays;
 //! - `outgoing/`: processed data on their way to the file server, `delivered.json`: what was last put there. A run
 //!   whose items are the same as last time puts nothing there.
 

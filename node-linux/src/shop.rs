@@ -20,6 +20,7 @@ use axum::{
     routing::get,
 };
 use serde::Deserialize;
+use symphony_adapters::http::{self, Health, operations};
 use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -29,25 +30,15 @@ use catalogue::Catalogue;
 use conditional::Document;
 use price::Clock;
 
-/// Requests under way get this long to finish when the shop closes.
-const DRAIN_MAX: Duration = Duration::from_secs(5);
-
-/// Serves the shop on `listener` until `shutdown` is cancelled.
+/// Serves the shop on `listener`, with health and metrics beside it, until `shutdown` is cancelled.
 ///
 /// # Errors
 /// When the listener fails for good.
 pub async fn serve(listener: TcpListener, settings: config::Shop, shutdown: CancellationToken) -> io::Result<()> {
     let address = listener.local_addr()?;
     tracing::info!(%address, products = settings.products, "shop open");
-    let server = axum::serve(listener, router(&settings)).with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    let deadline = async {
-        shutdown.cancelled().await;
-        tokio::time::sleep(DRAIN_MAX).await;
-    };
-    tokio::select! {
-        ended = server => ended,
-        () = deadline => Ok(()),
-    }
+    let router = router(&settings).merge(operations(&Health::new()));
+    http::serve(listener, router, shutdown).await
 }
 
 /// How to scrape this shop: what the scraper's configuration says about it when it is served at `url`.
@@ -110,7 +101,6 @@ fn router(settings: &config::Shop) -> Router {
         .route("/style.css", get(style))
         .route("/robots.txt", get(robots))
         .route("/sitemap.xml", get(sitemap))
-        .route("/healthz", get(async || "ok\n"))
         .fallback(missing)
         .with_state(shop)
 }

@@ -6,3 +6,5 @@ pub mod failover;
 pub mod model;
 pub mod proxy;
 pub mod servers;
+pub mod sim;
+pub mod symphony;

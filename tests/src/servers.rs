@@ -10,7 +10,8 @@ pub mod vsftpd;
 
 use std::{
     env,
-    net::TcpListener,
+    net::{TcpListener, UdpSocket},
+    ops::Range,
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
@@ -20,6 +21,9 @@ use libtest_mimic::{Failed, Trial};
 
 /// Where Debian keeps programs that are not on everyone's path.
 const FURTHER_FOLDERS: [&str; 2] = ["/usr/sbin", "/usr/local/sbin"];
+
+/// Below the ports that Linux gives to whoever connects, so that a port that is free stays so.
+const PORTS: Range<u16> = 12_000..30_000;
 
 /// The program of that name, if it is installed.
 #[must_use]
@@ -59,11 +63,16 @@ pub fn trial(name: &str, programs: &[&str], test: impl FnOnce() + Send + 'static
     Trial::test(name, move || Err(Failed::from(message))).with_kind(reason).with_ignored_flag(!is_required)
 }
 
-/// A loopback port that was free a moment ago.
+/// A loopback port that was free a moment ago, for TCP and for UDP, and that the system gives to nobody who does not ask
+/// for it.
 #[must_use]
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback socket");
-    listener.local_addr().expect("a bound socket has an address").port()
+    loop {
+        let port = rand::random_range(PORTS);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() && UdpSocket::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Asks `condition` until it holds, and returns whether it did within `deadline`.

@@ -23,6 +23,10 @@ fn main() {
         run(a_promotion_waits_for_an_open_write());
         Ok(())
     }));
+    trials.push(Trial::test("many_nodes_that_make_the_file_at_once_all_open_it", || {
+        run(many_nodes_that_make_the_file_at_once_all_open_it());
+        Ok(())
+    }));
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 
@@ -48,4 +52,19 @@ async fn a_promotion_waits_for_an_open_write() {
     open_write.commit().await.unwrap();
     promotion.await.unwrap();
     assert_fenced(old.store_items(&token, &[incoming(1)]).await, Some(&next));
+}
+
+async fn many_nodes_that_make_the_file_at_once_all_open_it() {
+    for _ in 0..10 {
+        let folder = tempfile::tempdir().unwrap();
+        let nodes: Vec<_> = (0..6)
+            .map(|_| {
+                let url = url(&folder);
+                tokio::spawn(async move { Database::open(&url).await })
+            })
+            .collect();
+        for node in nodes {
+            node.await.unwrap().unwrap().ping().await.unwrap();
+        }
+    }
 }

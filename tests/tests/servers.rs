@@ -4,17 +4,26 @@
 
 #[path = "servers/broker.rs"]
 mod broker;
+#[path = "servers/cluster.rs"]
+mod cluster;
 #[path = "servers/files.rs"]
 mod files;
 #[path = "servers/mail.rs"]
 mod mail;
+#[path = "servers/manual.rs"]
+mod manual;
+#[path = "servers/pipeline.rs"]
+mod pipeline;
 #[path = "servers/postgres.rs"]
 mod postgres;
+#[path = "servers/terms.rs"]
+mod terms;
 
 use libtest_mimic::Arguments;
 
 fn main() {
-    let trials = [broker::trials(), files::trials(), mail::trials(), postgres::trials()];
+    let trials =
+        [broker::trials(), files::trials(), mail::trials(), manual::trials(), pipeline::trials(), postgres::trials()];
     let trials = trials.into_iter().flatten().collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }

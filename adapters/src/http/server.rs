@@ -111,7 +111,8 @@ fn layered(router: Router) -> Router {
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_TIMEOUT))
         .layer(middleware::map_response(problem::from_plain))
         .layer(middleware::from_fn(measure))
-        .layer(TraceLayer::new_for_http())
+        // A 503 is an answer like others: whoever gives it says why.
+        .layer(TraceLayer::new_for_http().on_failure(()))
 }
 
 async fn accept(listener: &TcpListener, limit: &Arc<Semaphore>) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {

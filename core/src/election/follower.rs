@@ -29,7 +29,9 @@ impl<const PEERS_MAX: usize> Election<PEERS_MAX> {
             self.stats.impossible = self.stats.impossible.saturating_add(1);
             return;
         }
-        if sent < peer.stamp {
+        // An older heartbeat of the same leader says nothing new. Of anyone else's clock nothing is known: it may have
+        // begun anew.
+        if self.leader == Some(leader) && sent < peer.stamp {
             return;
         }
         peer.stamp = sent;

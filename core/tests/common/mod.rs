@@ -18,11 +18,13 @@ pub struct Cluster {
     pub events: BTreeMap<u16, Vec<Event>>,
     pub delay: Duration,
     members: Vec<Member>,
-    disks: BTreeMap<u16, Saved>,
+    pub disks: BTreeMap<u16, Saved>,
     cut: Vec<(u16, u16)>,
     wire: Vec<(Instant, u16, u16, Vec<u8>)>,
     boots: u64,
     pub datagrams: usize,
+    /// How far behind a node's clock is: clocks have nothing in common.
+    pub behind: BTreeMap<u16, Duration>,
 }
 
 impl Cluster {
@@ -38,6 +40,7 @@ impl Cluster {
             wire: Vec::new(),
             boots: 0,
             datagrams: 0,
+            behind: BTreeMap::new(),
         };
         for member in members {
             cluster.disks.insert(member.id.0, Saved::provision([u8::try_from(member.id.0).unwrap(); 8]));
@@ -57,7 +60,7 @@ impl Cluster {
     /// Starts a node with what its disk has.
     pub fn start(&mut self, id: u16) {
         self.boots += 1;
-        let node = Node::new(self.config(id), self.disks[&id], self.now);
+        let node = Node::new(self.config(id), self.disks[&id], self.now - self.behind_by(id));
         self.nodes.insert(id, node);
         self.events.insert(id, Vec::new());
     }
@@ -79,6 +82,10 @@ impl Cluster {
 
     pub fn heal(&mut self) {
         self.cut.clear();
+    }
+
+    pub fn behind_by(&self, id: u16) -> Duration {
+        self.behind.get(&id).copied().unwrap_or(Duration::MIN)
     }
 
     pub fn node(&mut self, id: u16) -> &mut Node {
@@ -118,7 +125,10 @@ impl Cluster {
 
     fn step(&mut self, end: Instant) -> bool {
         self.flush();
-        let timer = self.nodes.values().map(Node::next_deadline).min().unwrap_or(Instant::MAX);
+        let behind = self.behind.clone();
+        let behind = |id: &u16| behind.get(id).copied().unwrap_or(Duration::MIN);
+        let deadline = |(id, node): (&u16, &Node)| node.next_deadline().saturating_add(behind(id));
+        let timer = self.nodes.iter().map(deadline).min().unwrap_or(Instant::MAX);
         let arrival = self.wire.iter().map(|(at, ..)| *at).min().unwrap_or(Instant::MAX);
         let next = timer.min(arrival);
         if next > end {
@@ -130,18 +140,19 @@ impl Cluster {
         self.wire = later;
         for (_, _, to, mut datagram) in due {
             if let Some(node) = self.nodes.get_mut(&to) {
-                node.handle_datagram(now, &mut datagram).unwrap();
+                node.handle_datagram(now - behind(&to), &mut datagram).unwrap();
             }
         }
-        for node in self.nodes.values_mut() {
-            node.handle_timeout(now);
+        for (id, node) in &mut self.nodes {
+            node.handle_timeout(now - behind(id));
         }
         true
     }
 
     fn flush(&mut self) {
-        let now = self.now;
+        let true_now = self.now;
         for (id, node) in &mut self.nodes {
+            let now = true_now - self.behind.get(id).copied().unwrap_or(Duration::MIN);
             while let Some(saved) = node.poll_persist() {
                 self.disks.insert(*id, saved);
                 node.handle_persisted(now, &saved);
@@ -150,7 +161,7 @@ impl Cluster {
             while let Some(transmit) = node.poll_transmit(now, &mut buffer) {
                 self.datagrams += 1;
                 if !self.cut.contains(&(*id, transmit.to.0)) {
-                    self.wire.push((now + self.delay, *id, transmit.to.0, buffer[..transmit.len].to_vec()));
+                    self.wire.push((true_now + self.delay, *id, transmit.to.0, buffer[..transmit.len].to_vec()));
                 }
             }
             while let Some(event) = node.poll_event(now) {

@@ -420,7 +420,7 @@ pub struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { filter: "info".into(), format: LogFormat::Text }
+        Self { filter: "info,libunftp=warn,unftp_sbe_fs=warn".into(), format: LogFormat::Text }
     }
 }
 

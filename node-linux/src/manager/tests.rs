@@ -4,9 +4,10 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 
 use reqwest::{Response, StatusCode, redirect};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use symphony_adapters::{
     broker::{self, Depth},
-    database::{Leader, Token},
+    database::{Leader, NewFile, Token},
     ftp_server::{FtpServer, FtpServerSettings},
     http::health::DependencyStatus,
     smtp::MailSettings,
@@ -408,13 +409,42 @@ async fn a_file_waits_for_a_leader_that_takes_it() {
     let ftp_root = TempDir::new().unwrap();
     std::fs::write(ftp_root.path().join("run.csv"), "1").unwrap();
     let ftp = ftp_server(ftp_root.path().to_owned(), &stop).await;
-    // This one knows of no files at all: an answer that blames no file.
     let other = StandIn::start(1, []).await;
+    other.set(|script| script.otherwise = Mood::NotLeader(None));
     let running = Running::start(With { ftp: Some(ftp), fence: Some(other.leader(9)), ..With::default() }).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(running.database.counts().await.unwrap().files, 0);
     web_node(&running.folder, 2, Vec::new(), &stop).await;
     eventually(async || running.database.counts().await.unwrap().files == 1).await;
+    running.stop().await;
+    stop.cancel();
+}
+
+#[tokio::test]
+async fn a_file_in_the_ledger_is_not_sent_again() {
+    let stop = CancellationToken::new();
+    let ftp_root = TempDir::new().unwrap();
+    let ftp = ftp_server(ftp_root.path().to_owned(), &stop).await;
+    let web = StandIn::start(1, []).await;
+    let folder = TempDir::new().unwrap();
+    let database = open(&folder).await;
+    database.promote(&web.leader(1)).await.unwrap();
+    let known = ftp_root.path().join("known.csv");
+    std::fs::write(&known, "known").unwrap();
+    let modified = std::fs::metadata(&known).unwrap().modified().unwrap();
+    let seconds = modified.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let file = NewFile {
+        path: "/known.csv".into(),
+        modified_at_ms: i64::try_from(seconds * 1000).unwrap(),
+        content_type: "text/csv".into(),
+        sha256: hex::encode(Sha256::digest("known")),
+        content: b"known".to_vec(),
+    };
+    database.store_file(&web.leader(1).token, &file).await.unwrap();
+    std::fs::write(ftp_root.path().join("new.csv"), "new").unwrap();
+    let running = Running::start_in(folder, With { ftp: Some(ftp), ..With::default() }).await;
+    wait_until(|| web.set(|script| script.files.contains(&"/new.csv".to_owned()))).await;
+    assert_eq!(web.set(|script| script.files.clone()), ["/new.csv"]);
     running.stop().await;
     stop.cancel();
 }

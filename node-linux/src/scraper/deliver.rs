@@ -90,7 +90,11 @@ impl Delivery {
                     backoff.reset();
                     self.arrived.notified().await;
                 }
-                Err(_) => tokio::time::sleep(backoff.next()).await,
+                Err(reason) => {
+                    let delay = backoff.next();
+                    tracing::warn!(reason, ?delay, "not everything is uploaded");
+                    tokio::time::sleep(delay).await;
+                }
             }
         }
     }
@@ -119,7 +123,7 @@ impl Delivery {
             let names = files::names(&outgoing.folder).await.map_err(|error| error.to_string())?;
             for name in names {
                 if let Err(reason) = self.upload_one(&outgoing.folder.join(&name), &name).await {
-                    tracing::warn!(name, reason, "not uploaded yet");
+                    tracing::debug!(name, reason, "not uploaded yet");
                     metrics::counter!("symphony_scraper_upload_failures_total").increment(1);
                     self.progress.send_modify(|progress| progress.totals.upload_failures += 1);
                     result = Err(format!("{name}: {reason}"));

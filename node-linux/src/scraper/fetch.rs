@@ -196,9 +196,10 @@ struct Failure {
 
 impl Failure {
     fn of(error: reqwest::Error) -> Self {
-        // The interesting part is the last cause; the first only repeats the URL.
-        let mut reason = error.without_url().to_string();
-        reason.truncate(500);
+        // The first of the chain says only that there was an error, the last says which.
+        let error = error.without_url();
+        let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+        let reason = causes.last().map(ToString::to_string).unwrap_or_default();
         Self { reason, retry_after: None }
     }
 }

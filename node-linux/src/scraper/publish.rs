@@ -1,6 +1,12 @@
 //! Handing items to the broker, for ever if need be.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
@@ -32,6 +38,8 @@ pub(super) struct Publisher<'a> {
     pub(super) broker: &'a Arc<dyn Broker>,
     pub(super) meter: &'a Meter,
     pub(super) shutdown: &'a CancellationToken,
+    /// Whether the last attempt failed: a change is logged, not each of many messages.
+    pub(super) away: AtomicBool,
 }
 
 impl Publisher<'_> {
@@ -102,13 +110,21 @@ impl Publisher<'_> {
         };
         loop {
             let reason = match timeout(CONFIRM_TIMEOUT, self.broker.publish(&message)).await {
-                Ok(Ok(())) => return Sent::of(publication),
+                Ok(Ok(())) => {
+                    if self.away.swap(false, Ordering::Relaxed) {
+                        tracing::info!("the broker takes messages again");
+                    }
+                    return Sent::of(publication);
+                }
                 Ok(Err(error)) => error.to_string(),
                 Err(_) => "no confirmation in time".to_owned(),
             };
             let delay = backoff.next();
             self.meter.publish_failed();
-            tracing::warn!(message_id = message.id, reason, ?delay, "not published yet");
+            if !self.away.swap(true, Ordering::Relaxed) {
+                tracing::warn!(reason, "the broker takes no messages: trying until it does");
+            }
+            tracing::debug!(message_id = message.id, reason, ?delay, "not published yet");
             tokio::time::sleep(delay).await;
         }
     }

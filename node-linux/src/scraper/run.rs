@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashSet, btree_map::Entry},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
 };
 
 use symphony_adapters::{broker::Broker, item::Item};
@@ -93,7 +93,12 @@ impl SiteRunner {
 
     async fn run_metered(&self) -> Result<(), ScrapeError> {
         let (started_at, clock) = (OffsetDateTime::now_utc(), Instant::now());
-        let publisher = Publisher { broker: &self.broker, meter: &self.meter, shutdown: &self.shutdown };
+        let publisher = Publisher {
+            broker: &self.broker,
+            meter: &self.meter,
+            shutdown: &self.shutdown,
+            away: AtomicBool::new(false),
+        };
         fs::create_dir_all(self.folder.join("pages")).await.map_err(|error| self.state_error(error))?;
         let opened = Journal::open(&self.folder.join("journal.jsonl")).await;
         let (mut journal, mut ledger) = opened.map_err(|error| self.state_error(error))?;

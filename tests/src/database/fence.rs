@@ -1,10 +1,13 @@
 //! No stale leader writes.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use symphony_adapters::database::{Counts, Database, DatabaseError, ItemQuery, NewMail, Token};
 
-use super::{assert_fenced, assert_invalid, files::file, incoming, leader, open_as_leader, promises};
+use super::{assert_fenced, assert_invalid, eventually, files::file, incoming, leader, open_as_leader, promises};
 
 promises![
     a_new_database_has_no_leader_and_takes_no_writes,
@@ -13,6 +16,7 @@ promises![
     a_stale_token_writes_nothing,
     of_two_promotions_in_one_term_one_wins,
     once_a_promotion_returns_no_row_of_the_old_term_appears,
+    a_write_given_up_at_any_moment_is_whole_or_nothing,
     three_nodes_that_open_at_once_make_one_schema,
     a_term_beyond_the_databases_numbers_is_invalid,
 ];
@@ -116,6 +120,29 @@ async fn once_a_promotion_returns_no_row_of_the_old_term_appears(url: String) {
     assert_eq!(new.counts().await.unwrap().items, at_promotion);
     assert_eq!(at_promotion, acknowledged as u64);
     assert!(new.items(&ItemQuery::default()).await.unwrap().rows.iter().all(|item| item.term == 1));
+}
+
+async fn a_write_given_up_at_any_moment_is_whole_or_nothing(url: String) {
+    let database = Database::open(&url).await.unwrap();
+    let mut items = 0;
+    for round in 0..30 {
+        let current = leader(round + 1, 1);
+        let start = Instant::now();
+        database.promote(&current).await.unwrap();
+        assert!(start.elapsed() < Duration::from_secs(3), "a write that was given up holds promotion back");
+        let batch: Vec<_> = (0..20).map(|n| incoming(round as usize * 20 + n)).collect();
+        let patience = Duration::from_micros(200 * round);
+        let _ = tokio::time::timeout(patience, database.store_items(&current.token, &batch)).await;
+        eventually("the end of the write", || async {
+            // What was given up may still be on its way through the server.
+            database.promote(&current).await.is_ok()
+        })
+        .await;
+        let stored = database.counts().await.unwrap().items;
+        assert!(stored == items || stored == items + 20, "{} of 20 items", stored - items);
+        items = stored;
+    }
+    assert!(items > 0, "every write was given up");
 }
 
 async fn three_nodes_that_open_at_once_make_one_schema(url: String) {

@@ -1,11 +1,11 @@
-//! A server program with its children.
+//! A program with its children.
 
 use std::{
     fs::{self, File},
     net::{SocketAddr, TcpStream},
     os::unix::process::CommandExt as _,
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     time::Duration,
 };
 
@@ -29,8 +29,18 @@ impl Process {
     #[must_use]
     pub fn start(command: &mut Command, log: PathBuf) -> Self {
         let output = File::create(&log).expect("a log file");
-        let errors = output.try_clone().expect("a second handle of the log file");
-        let child = command.process_group(0).stdin(Stdio::null()).stdout(output).stderr(errors).spawn();
+        command.stdout(output);
+        Self::start_with_errors_in(command, log)
+    }
+
+    /// Starts the program with its standard error in the file `log`; standard output is the command's matter.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[must_use]
+    pub fn start_with_errors_in(command: &mut Command, log: PathBuf) -> Self {
+        let errors = File::options().create(true).append(true).open(&log).expect("a log file");
+        let child = command.process_group(0).stdin(Stdio::null()).stderr(errors).spawn();
         Self { child: child.unwrap_or_else(|error| panic!("{command:?}: {error}")), log }
     }
 
@@ -45,8 +55,31 @@ impl Process {
             has_ended = child.try_wait().is_ok_and(|status| status.is_some());
             has_ended || TcpStream::connect(address).is_ok()
         });
-        let log = fs::read_to_string(&self.log).unwrap_or_default();
-        assert!(listens && !has_ended, "the server does not listen on {address}; it wrote:\n{log}");
+        assert!(listens && !has_ended, "the server does not listen on {address}; it wrote:\n{}", self.log());
+    }
+
+    /// Sends the program itself, not its children, the signal of this name, such as `TERM`.
+    ///
+    /// # Panics
+    /// If it has ended and been waited for.
+    pub fn signal(&self, name: &str) {
+        let kill = format!("kill -s {name} {}", self.child.id());
+        let status = Command::new("/bin/sh").args(["-c", &kill]).status();
+        assert!(status.is_ok_and(|status| status.success()), "{kill} fails");
+    }
+
+    /// How the program ended; none if it is running.
+    ///
+    /// # Panics
+    /// If the system does not tell.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("the state of our own child")
+    }
+
+    /// What the program wrote to its log.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
     }
 }
 

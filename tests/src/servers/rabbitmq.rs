@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     net::{Ipv4Addr, SocketAddr, TcpStream},
     os::unix::process::CommandExt as _,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -25,8 +25,8 @@ const STOP_DEADLINE: Duration = Duration::from_secs(30);
 /// One node, which keeps its ports and its data when it is stopped and started again.
 #[derive(Debug)]
 pub struct RabbitMq {
-    server: Option<Child>,
-    port_mapper: Child,
+    server: Option<(Child, Guard)>,
+    port_mapper: (Child, Guard),
     folder: TempDir,
     port: u16,
     distribution_port: u16,
@@ -44,12 +44,15 @@ impl RabbitMq {
         fs::write(folder.path().join("plugins"), "[].").expect("a file in it");
         let port_mapper_port = free_port();
         let port_mapper = Command::new(find_program("epmd").expect("epmd is installed"))
+            .process_group(0)
             .args(["-port", &port_mapper_port.to_string(), "-address", "127.0.0.1"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .expect("epmd runs");
+        let guard = Guard::over(&port_mapper);
+        let port_mapper = (port_mapper, guard);
         Self { server: None, port_mapper, folder, port: free_port(), distribution_port: free_port(), port_mapper_port }
     }
 
@@ -103,11 +106,12 @@ impl RabbitMq {
             .stderr(errors)
             .spawn()
             .expect("RabbitMQ runs");
+        let guard = Guard::over(&server);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
         let listens = wait_until(START_DEADLINE, || {
             TcpStream::connect(address).is_ok() || server.try_wait().is_ok_and(|status| status.is_some())
         }) && TcpStream::connect(address).is_ok();
-        self.server = Some(server);
+        self.server = Some((server, guard));
         assert!(listens, "RabbitMQ does not listen on {address}; it wrote:\n{}", self.output(&log));
     }
 
@@ -116,22 +120,24 @@ impl RabbitMq {
     /// # Panics
     /// If it does not.
     pub fn stop(&mut self) {
-        if let Some(mut server) = self.server.take() {
-            signal("TERM", &server);
+        if let Some((mut server, _guard)) = self.server.take() {
+            // To the whole process group: the node is a child of its start script.
+            let term = format!("kill -s TERM -- -{}", server.id());
+            Command::new("/bin/sh").args(["-c", &term]).status().expect("a shell");
             let stopped = wait_until(STOP_DEADLINE, || server.try_wait().is_ok_and(|status| status.is_some()));
-            kill(&mut server);
             assert!(stopped, "RabbitMQ does not stop");
         }
     }
 
     /// Ends the node as a crash would.
     pub fn crash(&mut self) {
-        if let Some(mut server) = self.server.take() {
-            kill(&mut server);
+        if let Some((mut server, guard)) = self.server.take() {
+            drop(guard);
+            let _ = server.wait();
         }
     }
 
-    fn output(&self, log: &PathBuf) -> String {
+    fn output(&self, log: &Path) -> String {
         fs::read_to_string(log).unwrap_or_default()
     }
 }
@@ -145,18 +151,36 @@ impl Default for RabbitMq {
 impl Drop for RabbitMq {
     fn drop(&mut self) {
         self.crash();
-        let _ = self.port_mapper.kill();
-        let _ = self.port_mapper.wait();
+        self.port_mapper.1.end();
+        let _ = self.port_mapper.0.wait();
     }
 }
 
-fn kill(server: &mut Child) {
-    signal("KILL", server);
-    let _ = server.wait();
+/// A shell that kills a process group when the pipe from this process closes: on drop, and also if this process is
+/// itself killed.
+#[derive(Debug)]
+struct Guard(Child);
+
+impl Guard {
+    fn over(leader: &Child) -> Self {
+        let shell = Command::new("/bin/sh")
+            .args(["-c", &format!("read -r _; kill -s KILL -- -{}", leader.id())])
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        Self(shell.expect("a shell"))
+    }
+
+    fn end(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
 }
 
-/// To the whole process group: the node is a child of its start script.
-fn signal(name: &str, server: &Child) {
-    let command = format!("kill -{name} -- -{}", server.id());
-    let _ = Command::new("/bin/sh").args(["-c", &command]).stderr(Stdio::null()).status();
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.end();
+    }
 }

@@ -152,7 +152,8 @@ async fn declared_otherwise(url: String) {
         .await
         .unwrap();
     let broker = broker::open(&url, queue).await.unwrap();
-    let told = async || matches!(broker.health(), Err(BrokerError::Disconnected(why)) if why.contains("x-queue-type"));
+    let told =
+        async || matches!(broker.health(), Err(BrokerError::Disconnected(why)) if why.contains("PRECONDITION_FAILED"));
     eventually("the reason is told", told).await;
     delete(&channel, queue).await;
     eventually("the queue is declared", async || broker.health().is_ok()).await;

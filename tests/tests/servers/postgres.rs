@@ -138,7 +138,9 @@ async fn a_write_whose_caller_went_away_leaves_nothing(url: String) {
     write.abort();
     assert!(write.await.unwrap_err().is_cancelled());
     sqlx::raw_sql("COMMIT").execute(&mut holder).await.unwrap();
+    let start = Instant::now();
     new.promote(&leader(2, 2)).await.unwrap();
+    assert!(start.elapsed() < Duration::from_secs(3), "the transaction outlived its caller");
     assert_eq!(new.counts().await.unwrap().items, 0);
     assert_fenced(old.store_items(&token, &[incoming(1)]).await, Some(&leader(2, 2)));
 }

@@ -1,6 +1,7 @@
 //! Consuming with manual acknowledgements, across lost connections.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -16,7 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::backoff::{BACKOFF_MAX, Backoff};
 use super::link::{Link, Session};
 use super::publisher::Publisher;
-use super::topology::{Topology, explain};
+use super::topology::{DELETION_GRACE, Topology, explain};
 use super::{NAME, REPLY_TIMEOUT};
 use crate::broker::{BrokerError, Consumer, Delivery, Message, Settle, telemetry};
 
@@ -136,6 +137,16 @@ struct Subscription {
     consumer: lapin::Consumer,
 }
 
+/// Why a subscription brings no more deliveries.
+enum End {
+    /// The consumer was dropped.
+    Unwanted,
+    /// By the broker.
+    Cancelled,
+    /// The channel or the connection is gone.
+    Failed(lapin::Error),
+}
+
 impl Pump {
     async fn run(self) {
         let mut backoff = Backoff::default();
@@ -145,10 +156,16 @@ impl Pump {
                 session = self.link.connected() => session,
             };
             let since = Instant::now();
+            let mut wait_min = Duration::ZERO;
             let reason = match timeout(REPLY_TIMEOUT, self.subscribe(&session)).await {
                 Ok(Ok(mut subscription)) => match self.forward(&mut subscription).await {
-                    Some(reason) => reason,
-                    None => return subscription.cancel().await,
+                    End::Unwanted => return subscription.cancel().await,
+                    End::Cancelled if !session.alive() => "the connection was closed".into(),
+                    End::Cancelled => {
+                        wait_min = DELETION_GRACE;
+                        "the queue was deleted or has moved".into()
+                    }
+                    End::Failed(error) => explain(&error),
                 },
                 Ok(Err(error)) => explain(&error),
                 Err(_) => "the broker did not answer in time".into(),
@@ -156,7 +173,7 @@ impl Pump {
             if since.elapsed() > BACKOFF_MAX {
                 backoff.reset();
             }
-            let wait = backoff.next();
+            let wait = backoff.next().max(wait_min);
             tracing::warn!(queue = %self.topology.queue(), reason, ?wait, "not consuming");
             tokio::select! {
                 () = self.deliveries.closed() => return,
@@ -176,11 +193,11 @@ impl Pump {
         Ok(Subscription { channel, consumer })
     }
 
-    /// Passes deliveries on until the subscription ends, with the reason, or this consumer is dropped.
-    async fn forward(&self, subscription: &mut Subscription) -> Option<String> {
+    /// Passes deliveries on for as long as there are any to come, and somebody to take them.
+    async fn forward(&self, subscription: &mut Subscription) -> End {
         loop {
             let received = tokio::select! {
-                () = self.deliveries.closed() => return None,
+                () = self.deliveries.closed() => return End::Unwanted,
                 received = subscription.consumer.next() => received,
             };
             match received {
@@ -188,11 +205,11 @@ impl Pump {
                     if let Some(claimed) = self.claim(received, subscription.channel.clone()).await
                         && self.deliveries.send(claimed).await.is_err()
                     {
-                        return None;
+                        return End::Unwanted;
                     }
                 }
-                Some(Err(error)) => return Some(explain(&error)),
-                None => return Some("the broker cancelled the consumer".into()),
+                Some(Err(error)) => return End::Failed(error),
+                None => return End::Cancelled,
             }
         }
     }

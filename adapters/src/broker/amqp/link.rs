@@ -107,7 +107,8 @@ impl Session {
         Ok(())
     }
 
-    fn alive(&self) -> bool {
+    /// Whether lapin believes in it.
+    pub(super) fn alive(&self) -> bool {
         self.connection.status().connected()
     }
 }
@@ -135,7 +136,7 @@ impl Supervisor {
                     let session = Arc::new(session);
                     self.state.send_replace(State::Up(session.clone()));
                     let Some(reason) = self.stop.run_until_cancelled(watch_over(&session)).await else {
-                        say_goodbye(&session).await;
+                        say_goodbye(&session.connection).await;
                         break;
                     };
                     if since.elapsed() > BACKOFF_MAX {
@@ -163,11 +164,13 @@ impl Supervisor {
             let channel = connection.create_channel().await?;
             self.topology.declare(&channel).await
         });
-        match declared.await {
-            Ok(Ok(_)) => Ok(Session { connection, lanes: Lanes::default(), _wire: wire }),
-            Ok(Err(error)) => Err(explain(&error)),
-            Err(_) => Err("the broker did not declare the queues in time".into()),
-        }
+        let reason = match declared.await {
+            Ok(Ok(_)) => return Ok(Session { connection, lanes: Lanes::default(), _wire: wire }),
+            Ok(Err(error)) => explain(&error),
+            Err(_) => "the broker did not declare the queues in time".into(),
+        };
+        say_goodbye(&connection).await;
+        Err(reason)
     }
 }
 
@@ -192,9 +195,9 @@ async fn watch_over(session: &Session) -> String {
     reason
 }
 
-async fn say_goodbye(session: &Session) {
-    match timeout(REPLY_TIMEOUT, session.connection.close(200, "closed".into())).await {
-        Ok(Ok(())) => tracing::info!("closed the connection to the broker"),
+async fn say_goodbye(connection: &Connection) {
+    match timeout(REPLY_TIMEOUT, connection.close(200, "closed".into())).await {
+        Ok(Ok(())) => tracing::debug!("closed the connection to the broker"),
         Ok(Err(error)) => tracing::debug!(%error, "the connection to the broker was gone before it was closed"),
         Err(_) => tracing::warn!("the broker did not answer the goodbye in time"),
     }

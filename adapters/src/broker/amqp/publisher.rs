@@ -11,10 +11,10 @@ use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::{AMQPValue, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::link::{Link, Session};
-use super::topology::{Topology, explain};
+use super::topology::{DELETION_GRACE, Topology, explain};
 use super::{NAME, REPLY_TIMEOUT};
 use crate::broker::{BrokerError, Message, clip, telemetry};
 
@@ -36,11 +36,12 @@ pub(super) struct Publisher {
     pub(super) link: Link,
     topology: Topology,
     turns: Semaphore,
+    declaring: tokio::sync::Mutex<()>,
 }
 
 impl Publisher {
     pub(super) fn new(link: Link, topology: Topology) -> Self {
-        Self { link, topology, turns: Semaphore::new(LANES_MAX) }
+        Self { link, topology, turns: Semaphore::new(LANES_MAX), declaring: tokio::sync::Mutex::default() }
     }
 
     /// See [`crate::broker::Broker::publish`].
@@ -106,7 +107,13 @@ impl Publisher {
 
     /// Somebody deleted a queue: the next attempt shall find it.
     async fn declare_again(&self, session: &Session) {
+        let Ok(_turn) = self.declaring.try_lock() else {
+            // Another message found it missing too: wait for that one's declaration.
+            drop(self.declaring.lock().await);
+            return;
+        };
         tracing::error!(queue = %self.topology.queue(), "a queue is missing: declaring it again");
+        sleep(DELETION_GRACE).await;
         let declared = timeout(REPLY_TIMEOUT, async { self.topology.declare(&session.channel().await?).await });
         match declared.await {
             Ok(Ok(_)) => {}

@@ -1,5 +1,7 @@
 //! The queue and its dead-letter queue: durable quorum queues.
 
+use std::time::Duration;
+
 use lapin::options::QueueDeclareOptions;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, ErrorKind};
@@ -12,6 +14,12 @@ use crate::broker::{BrokerError, Depth};
 /// limit and give a reason. Said plainly because the default differs between versions (none before RabbitMQ 4, then
 /// 20), and fixed because a queue cannot be declared again with another.
 const DELIVERY_LIMIT: i64 = 1000;
+
+/// From finding a queue deleted to declaring it again.
+///
+/// RabbitMQ (seen with 3.10) moves the consumers of a deleted quorum queue over to one of the same name that appears at
+/// once, and then drops what that queue sends them. Given time, it cancels them.
+pub(super) const DELETION_GRACE: Duration = Duration::from_secs(1);
 
 /// Names of the queues of one broker.
 #[derive(Clone, Debug)]

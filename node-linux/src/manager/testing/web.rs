@@ -8,7 +8,7 @@ use std::{
 
 use axum::{
     Json, Router,
-    extract::State,
+    extract::{Multipart, State},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse as _, Response},
     routing::{get, post},
@@ -17,7 +17,7 @@ use symphony_adapters::{
     database::{Leader, Outcome, Token},
     http::{
         Problem,
-        api::{ItemResult, ItemsRequest, ItemsResponse, LeaderInfo, TERM_HEADER},
+        api::{FileResponse, ItemResult, ItemsRequest, ItemsResponse, LeaderInfo, TERM_HEADER},
     },
 };
 use tokio::{net::TcpListener, time::sleep};
@@ -32,6 +32,10 @@ pub(in crate::manager) enum Mood {
     NotLeader(Option<LeaderInfo>),
     Status(u16),
     Garbage,
+    /// 200, with results for something else.
+    OtherResults,
+    /// 200, with too few results.
+    TooFewResults,
     Hang,
     HangUp,
 }
@@ -53,6 +57,8 @@ pub(in crate::manager) struct Script {
     /// Terms and message ids of every POST.
     pub(in crate::manager) posts: Vec<(u64, Vec<String>)>,
     pub(in crate::manager) stored: Vec<String>,
+    /// Paths of the files that came.
+    pub(in crate::manager) files: Vec<String>,
 }
 
 impl StandIn {
@@ -66,9 +72,11 @@ impl StandIn {
             poison: Vec::new(),
             posts: Vec::new(),
             stored: Vec::new(),
+            files: Vec::new(),
         }));
         let router = Router::new()
             .route("/v1/items", post(items))
+            .route("/v1/files", post(files))
             .route("/leader", get(leader))
             .with_state((url.clone(), Arc::clone(&script)));
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
@@ -105,7 +113,7 @@ async fn leader(State((url, script)): State<Shared>) -> Json<LeaderInfo> {
 }
 
 async fn items(State((_, script)): State<Shared>, headers: HeaderMap, Json(request): Json<ItemsRequest>) -> Response {
-    let ids: Vec<String> = request.items.iter().map(|item| item.message_id.clone()).collect();
+    let mut ids: Vec<String> = request.items.iter().map(|item| item.message_id.clone()).collect();
     let asked = headers[TERM_HEADER].to_str().unwrap().parse().unwrap();
     let (mood, term) = {
         let mut script = script.lock().unwrap();
@@ -126,6 +134,14 @@ async fn items(State((_, script)): State<Shared>, headers: HeaderMap, Json(reque
         Mood::Conflict => Outcome::Conflict,
         Mood::NotLeader(leader) => return Problem::not_leader(term, leader.as_ref()).into_response(),
         Mood::Status(status) => return Problem::new(StatusCode::from_u16(status).unwrap()).into_response(),
+        Mood::OtherResults => {
+            ids.iter_mut().for_each(|id| id.push('x'));
+            Outcome::Stored
+        }
+        Mood::TooFewResults => {
+            ids.pop();
+            Outcome::Stored
+        }
         Mood::Garbage => return "{\"term\":".into_response(),
         Mood::Hang => {
             sleep(Duration::from_secs(3600)).await;
@@ -135,4 +151,21 @@ async fn items(State((_, script)): State<Shared>, headers: HeaderMap, Json(reque
     };
     let results = ids.into_iter().map(|message_id| ItemResult { message_id, outcome }).collect();
     Json(ItemsResponse { term, results }).into_response()
+}
+
+async fn files(State((_, script)): State<Shared>, mut form: Multipart) -> Response {
+    let (mut path, mut sha256) = (String::new(), String::new());
+    while let Some(field) = form.next_field().await.unwrap() {
+        match field.name() {
+            Some("path") => path = field.text().await.unwrap(),
+            Some("sha256") => sha256 = field.text().await.unwrap(),
+            _ => drop(field.bytes().await.unwrap()),
+        }
+    }
+    let mut script = script.lock().unwrap();
+    if let Mood::NotLeader(leader) = &script.otherwise {
+        return Problem::not_leader(script.term, leader.as_ref()).into_response();
+    }
+    script.files.push(path);
+    Json(FileResponse { term: script.term, sha256, outcome: Outcome::Stored }).into_response()
 }

@@ -199,9 +199,10 @@ fn facts(row: &StoredItem) -> Markup {
     }
 }
 
-/// The first field that is money.
+/// The field that is the price: the one of that name, or the first that is money.
 pub(super) fn price(row: &StoredItem) -> Option<(&str, String)> {
-    row.item.fields.iter().find_map(|(name, field)| value::money(field).map(|money| (name.as_str(), money)))
+    let price = row.item.fields.get_key_value("price").into_iter();
+    price.chain(&row.item.fields).find_map(|(name, field)| value::money(field).map(|money| (name.as_str(), money)))
 }
 
 /// The title, or what identifies an item that has none.
@@ -239,4 +240,28 @@ pub(super) fn address(query: &ItemQuery, cursor: Option<&str>) -> String {
 pub(super) fn path_segment(text: &str) -> String {
     // A form encodes a space as `+`, which a path takes literally.
     url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_price_is_the_field_of_that_name_or_the_first_that_is_money() {
+        let row = |fields: serde_json::Value| -> StoredItem {
+            serde_json::from_value(json!({
+                "id": "1", "site": "shop", "url": "http://shop/1", "title": "Lamp", "fields": fields, "scraped_at_ms": 0,
+                "first_stored_at_ms": 0, "stored_at_ms": 0, "term": 1, "revision": 1,
+            }))
+            .unwrap()
+        };
+        let money = |amount: &str| json!({"amount": amount, "currency": "EUR"});
+        let both = row(json!({"old_price": money("18.50"), "price": money("13.85")}));
+        assert_eq!(price(&both), Some(("price", "€13.85".to_owned())));
+        let other = row(json!({"name": "Lamp", "price": "on request", "rent": money("2.00")}));
+        assert_eq!(price(&other), Some(("rent", "€2.00".to_owned())));
+        assert_eq!(price(&row(json!({"name": "Lamp"}))), None);
+    }
 }
