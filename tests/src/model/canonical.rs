@@ -83,8 +83,11 @@ impl Clock {
                 "owed" | "heartbeat_fresh" if self.finer => self.write(value, text),
                 // What is owed decides which of the messages that the network has anyway are sent once more.
                 "owed" | "stamp" | "heartbeat_fresh" | "asked_term" | "hurried" => {}
-                // Read for the lease and where priorities differ.
-                "promised_until" | "healthy_since" => {}
+                // Read where priorities differ.
+                "healthy_since" => {}
+                // Read while there is a lease: an overtaken leader with one campaigns at once.
+                "promised_until" if !may_hand_over => {}
+                "promised_until" => self.write_deadline(value, text),
                 // Written when a leadership begins, read when it is handed over.
                 "available" if !may_hand_over => {}
                 // Written when a leadership begins.
