@@ -123,6 +123,10 @@ impl<const PEERS_MAX: usize> Election<PEERS_MAX> {
         let Message { term, body } = message;
         if term > self.gate.term() && self.adopts_term_of(now, &body) {
             self.adopt_term(now, term, from, &body);
+            if self.gate.term() > term {
+                // It campaigns already, and this is no answer to that.
+                return;
+            }
         }
         match body {
             Body::Heartbeat { sent, echo } => self.handle_heartbeat(now, from, term, sent, echo),

@@ -1,5 +1,7 @@
 //! The answers to candidates, as tables: every combination of what can matter, and the first row that matches.
 
+#![allow(clippy::unwrap_used, reason = "a test that goes wrong may panic")]
+
 #[path = "common/solo.rs"]
 mod solo;
 

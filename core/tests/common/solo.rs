@@ -1,7 +1,7 @@
 //! One endpoint among members that the test plays: every message in and out is the test's.
 
 #![allow(dead_code, unreachable_pub, reason = "every test binary uses its own part of this module")]
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that goes wrong may panic")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that goes wrong may panic")]
 
 use symphony_core::{
     Body, Boot, ClusterId, Config, DATAGRAM_SIZE_MAX, DatagramError, Duration, Endpoint, Instant, Member, Message,
@@ -92,12 +92,13 @@ impl Solo {
     /// Waits until it says nothing more and its election timeout has made it ask for pre-votes.
     pub fn wait_for_pre_votes(&mut self) -> Said {
         let before = self.node.stats().pre_votes;
-        loop {
+        for _ in 0..1000 {
             let said = self.wait_for_deadline();
             if self.node.stats().pre_votes > before {
                 return said;
             }
         }
+        panic!("no pre-votes are asked for")
     }
 
     /// Gives it a message, and returns what it says.
