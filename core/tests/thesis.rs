@@ -359,8 +359,8 @@ fn a_successor_campaigns_without_waiting() {
 /// with a young stamp of its own, and not at a node that may not lead.
 #[test]
 fn a_request_to_campaign_counts_only_now_and_from_the_leader() {
-    let fresh = |solo: &Solo| Stamp::of(solo.now);
     type Echo = fn(&Solo) -> Stamp;
+    let fresh = |solo: &Solo| Stamp::of(solo.now);
     let cases: [(u16, u64, Echo); 5] = [
         (3, 4, fresh),
         (2, 3, fresh),
