@@ -7,17 +7,17 @@
 //! **Steps** of a node are calls of [`symphony_core::Endpoint`] and nothing else: datagrams in bytes, time, a record
 //! that reaches the disk, its acknowledgement (both separate, with crashes between), a restart with what the disk has.
 //!
-//! **The network** is stronger than one that loses, repeats, reorders and delays ([`said`]). Messages that promise
+//! **The network** is stronger than one that loses, repeats, reorders and delays (`said`). Messages that promise
 //! nothing come whenever their sender could have sent them, with any stamp; requests for votes and votes come from the
 //! moment they are saved, heartbeats and leave to campaign from the moment of an election, all of them for ever. That
 //! each message an endpoint sends is one of these is itself checked ("what is said is saved").
 //!
-//! **Sets of states** ([`possible`]). Others learn of a node only what it has shown: a record saved, a term led. What
+//! **Sets of states** (`possible`). Others learn of a node only what it has shown: a record saved, a term led. What
 //! they have shown only adds to what can come to it. So a node's other steps can be left to the last moment before it
 //! shows something again, without a run being missed, and a state of the model holds, for each node, what it has shown
 //! and the set of endpoint states it may be in. stateright explores these; each endpoint step is computed once.
 //!
-//! **Equal states** ([`canonical`]). Endpoint states are compared by their `Debug` text, with moments as steps from now
+//! **Equal states** (`canonical`). Endpoint states are compared by their `Debug` text, with moments as steps from now
 //! and without fields that cannot matter: counts, events for the host, priorities, stamps of others, what is owed. [`Bound::finer`] tells some of these apart too, and must find the same words sayable.
 //!
 //! Not looked at here: the lease, which rests on clocks (the simulator has it), priorities, witnesses and pausing.
