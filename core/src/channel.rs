@@ -56,12 +56,13 @@ struct Header {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Channel {
     own: NodeId,
-    cluster: ClusterId,
+    cluster_tag: [u8; 4],
 }
 
 impl Channel {
     pub(crate) const fn new(own: NodeId, cluster: ClusterId) -> Self {
-        Self { own, cluster }
+        let [a, b, c, d, ..] = cluster.0;
+        Self { own, cluster_tag: [a, b, c, d] }
     }
 
     /// Checks a datagram and reads its message; the sender is not known to be a member yet.
@@ -74,7 +75,7 @@ impl Channel {
         if header.version != VERSION {
             return Err(DatagramError::Version);
         }
-        if header.cluster_tag != self.cluster_tag() {
+        if header.cluster_tag != self.cluster_tag {
             return Err(DatagramError::Cluster);
         }
         if header.to != self.own.0.to_le_bytes() {
@@ -91,17 +92,12 @@ impl Channel {
     pub(crate) fn seal(&self, to: NodeId, message: &Message, buffer: &mut [u8; DATAGRAM_SIZE_MAX]) -> Option<usize> {
         let header = Header {
             version: VERSION,
-            cluster_tag: self.cluster_tag(),
+            cluster_tag: self.cluster_tag,
             from: self.own.0.to_le_bytes(),
             to: to.0.to_le_bytes(),
         };
         let (head, body) = buffer.split_at_mut_checked(HEADER_SIZE)?;
         postcard::to_slice(&header, head).ok()?;
         wire::encode(message, body).map(|length| HEADER_SIZE.saturating_add(length))
-    }
-
-    fn cluster_tag(&self) -> [u8; 4] {
-        let [a, b, c, d, ..] = self.cluster.0;
-        [a, b, c, d]
     }
 }

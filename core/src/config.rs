@@ -121,7 +121,7 @@ impl core::error::Error for ConfigError {}
 pub struct Config<const PEERS_MAX: usize> {
     pub(crate) own: Member,
     pub(crate) cluster: ClusterId,
-    pub(crate) peers: Vec<Member, PEERS_MAX>,
+    pub(crate) peers: Vec<Member, PEERS_MAX, u8>,
     pub(crate) timing: Timing,
     pub(crate) seed: u64,
 }

@@ -67,7 +67,7 @@ pub(crate) struct Election<const PEERS_MAX: usize> {
     gate: Gate,
     state: State,
     leader: Option<NodeId>,
-    peers: Vec<Peer, PEERS_MAX>,
+    peers: Vec<Peer, PEERS_MAX, u8>,
     timers: Timers,
     rng: Rng,
     /// Votes that make a majority of the voters.
@@ -123,6 +123,10 @@ impl<const PEERS_MAX: usize> Election<PEERS_MAX> {
         let Message { term, body } = message;
         if term > self.gate.term() && self.adopts_term_of(now, &body) {
             self.adopt_term(now, term, from, &body);
+            if self.gate.term() > term {
+                // It campaigns already, and this is no answer to that.
+                return;
+            }
         }
         match body {
             Body::Heartbeat { sent, echo } => self.handle_heartbeat(now, from, term, sent, echo),
@@ -277,7 +281,7 @@ impl<const PEERS_MAX: usize> Election<PEERS_MAX> {
         self.config.peers.get(index).map_or(self.config.own.id, |peer| peer.id)
     }
 
-    fn peer_index(&self, id: NodeId) -> Option<usize> {
+    pub(crate) fn peer_index(&self, id: NodeId) -> Option<usize> {
         self.config.peers.iter().position(|peer| peer.id == id)
     }
 

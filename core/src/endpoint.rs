@@ -11,6 +11,9 @@ use crate::{
     wire::DATAGRAM_SIZE_MAX,
 };
 
+#[cfg(feature = "bench")]
+use crate::wire::Message;
+
 /// A datagram to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -47,10 +50,8 @@ impl<const PEERS_MAX: usize> Endpoint<PEERS_MAX> {
     /// # Errors
     /// [`DatagramError`]: the datagram is not for this node and has changed nothing.
     pub fn handle_datagram(&mut self, now: Instant, datagram: &mut [u8]) -> Result<(), DatagramError> {
-        let opened = self.channel.open(datagram).and_then(|(from, message)| {
-            let index = self.election.config().peers().iter().position(|peer| peer.id == from);
-            index.map(|index| (index, message)).ok_or(DatagramError::Sender)
-        });
+        let opened = self.channel.open(datagram);
+        let opened = opened.and_then(|(from, message)| Ok((self.peer_index(from)?, message)));
         let stats = self.election.stats_mut();
         match opened {
             Ok((from, message)) => {
@@ -151,5 +152,30 @@ impl<const PEERS_MAX: usize> Endpoint<PEERS_MAX> {
     #[must_use]
     pub fn stats(&self) -> &Stats {
         self.election.stats()
+    }
+
+    fn peer_index(&self, id: NodeId) -> Result<usize, DatagramError> {
+        self.election.peer_index(id).ok_or(DatagramError::Sender)
+    }
+}
+
+/// What the bench measures beside the datagrams: the election without codec and protection.
+#[cfg(feature = "bench")]
+impl<const PEERS_MAX: usize> Endpoint<PEERS_MAX> {
+    /// Takes a message in.
+    ///
+    /// # Errors
+    /// [`DatagramError::Sender`]: it is from a stranger.
+    pub fn handle_message(&mut self, now: Instant, from: NodeId, message: Message) -> Result<(), DatagramError> {
+        let index = self.peer_index(from)?;
+        self.election.handle_message(now, index, message);
+        Ok(())
+    }
+
+    /// The next message, and the member to send it to.
+    #[must_use]
+    pub fn poll_message(&mut self, now: Instant) -> Option<(NodeId, Message)> {
+        let (index, message) = self.election.poll_message(now)?;
+        Some((self.election.config().peers().get(index)?.id, message))
     }
 }

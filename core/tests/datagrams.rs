@@ -1,107 +1,57 @@
-//! Bytes and operations from anywhere: nothing panics, and what is refused changes nothing.
+//! Bytes and operations from anywhere: nothing panics, and what is refused changes nothing. The fuzz targets in
+//! `tests/fuzz` hold the core to the same.
 
-mod common;
+#[path = "common/operations.rs"]
+mod operations;
+#[path = "common/subject.rs"]
+mod subject;
 
-use common::Cluster;
 use proptest::prelude::*;
-use symphony_core::{ClusterId, Command, Config, DATAGRAM_SIZE_MAX, Duration, Instant, Member, NodeId, Saved, Timing};
+use subject::{Conversation, Stage, Story, Subject};
+use symphony_core::Role;
 
-/// One thing that can happen to a node.
-#[derive(Clone, Debug)]
-enum Operation {
-    Datagram(Vec<u8>),
-    Message { from: u16, body: Vec<u8> },
-    Time(u64),
-    Persist { acknowledge: bool },
-    Command(u8, u16),
-}
-
-fn operation() -> impl Strategy<Value = Operation> {
-    prop_oneof![
-        proptest::collection::vec(any::<u8>(), 0..=DATAGRAM_SIZE_MAX + 8).prop_map(Operation::Datagram),
-        (0..6_u16, proptest::collection::vec(any::<u8>(), 0..40))
-            .prop_map(|(from, body)| Operation::Message { from, body }),
-        prop_oneof![0..400_000_u64, any::<u64>()].prop_map(Operation::Time),
-        any::<bool>().prop_map(|acknowledge| Operation::Persist { acknowledge }),
-        (0..5_u8, 0..6_u16).prop_map(|(command, to)| Operation::Command(command, to)),
-    ]
-}
-
-/// A datagram with a header that passes and a message that may not.
-fn datagram(from: u16, body: &[u8]) -> Vec<u8> {
-    let mut datagram = vec![1, 1, 1, 1, 1];
-    datagram.extend(from.to_le_bytes());
-    datagram.extend(1_u16.to_le_bytes());
-    datagram.extend(body);
-    datagram
+fn bytes(max: usize) -> impl Strategy<Value = Vec<u8>> {
+    proptest::collection::vec(any::<u8>(), 0..max)
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_bytes_and_no_order_of_calls_make_a_node_panic_or_break_its_word(
-        operations in proptest::collection::vec(operation(), 1..60),
-        start in any::<u64>(),
-    ) {
-        let members = [Member::voter(1), Member::voter(2).with_priority(3), Member::voter(3), Member::witness(4)];
-        let config = Config::<3>::new(ClusterId([1; 16]), NodeId(1), &members, Timing::LOCAL, 5).unwrap();
-        let mut now = Instant::from_ticks(start);
-        let mut node = symphony_core::Endpoint::new(config, Saved::provision([1; 8]), now);
-        let mut buffer = [0; DATAGRAM_SIZE_MAX];
-        let mut before = *node.saved();
-        let mut on_disk = None;
-        for operation in operations {
-            match operation {
-                Operation::Datagram(mut bytes) => { let _ = node.handle_datagram(now, &mut bytes); }
-                Operation::Message { from, body } => { let _ = node.handle_datagram(now, &mut datagram(from, &body)); }
-                Operation::Time(ticks) => {
-                    now = now.saturating_add(Duration::from_ticks(ticks));
-                    node.handle_timeout(now);
-                }
-                Operation::Persist { acknowledge } => {
-                    if let Some(saved) = node.poll_persist() && acknowledge {
-                        node.handle_persisted(now, &saved);
-                        on_disk = Some(saved);
-                    }
-                }
-                Operation::Command(command, to) => {
-                    let command = match command {
-                        0 => Command::Transfer(None),
-                        1 => Command::Transfer(Some(NodeId(to))),
-                        2 => Command::Resign,
-                        3 => Command::Pause,
-                        _ => Command::Resume,
-                    };
-                    let _ = node.handle_command(now, command);
-                }
-            }
-            let saved = *node.saved();
-            prop_assert!(saved.term >= before.term, "a term fell");
-            prop_assert!(saved.term > before.term || before.vote.is_none() || saved.vote == before.vote, "a vote changed");
-            before = saved;
-            let mut sent = 0;
-            while let Some(transmit) = node.poll_transmit(now, &mut buffer) {
-                sent += 1;
-                prop_assert!(sent <= 3 * 7, "more messages than kinds for every peer");
-                prop_assert_eq!(on_disk, Some(saved), "sent before it was saved");
-                prop_assert!(transmit.len <= DATAGRAM_SIZE_MAX && transmit.to != NodeId(1));
-            }
-            while node.poll_event(now).is_some() {}
-            let _ = (node.next_deadline(), node.lease(now), node.peers(now).count());
-        }
+    fn no_bytes_make_a_node_panic_or_break_its_word(bytes in bytes(150)) {
+        subject::hold_raw_bytes(&bytes);
     }
 
     #[test]
-    fn a_datagram_that_is_refused_changes_nothing(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
-        let mut cluster = Cluster::voters(3);
-        let leader = cluster.elect();
-        let now = cluster.now;
-        let node = cluster.node(leader);
-        let (saved, deadline) = (*node.saved(), node.next_deadline());
-        if node.handle_datagram(now, &mut bytes.clone()).is_err() {
-            prop_assert_eq!(*node.saved(), saved);
-            prop_assert_eq!(node.next_deadline(), deadline);
-        }
+    fn no_messages_make_a_node_panic_or_break_its_word(
+        conversation in bytes(1200).prop_filter_map("too short", |bytes| subject::read::<Conversation>(&bytes)),
+    ) {
+        subject::hold_messages(&conversation);
+    }
+
+    #[test]
+    fn no_order_of_calls_makes_a_node_panic_or_break_its_word(
+        story in bytes(1200).prop_filter_map("too short", |bytes| subject::read::<Story>(&bytes)),
+    ) {
+        subject::hold_operations(&story);
+    }
+}
+
+/// The stages that the tests above start from are what they say.
+#[test]
+fn a_node_is_led_to_every_stage() {
+    let roles = [
+        (Stage::New, Role::Follower, false),
+        (Stage::Follower, Role::Follower, false),
+        (Stage::Free, Role::Follower, false),
+        (Stage::PreCandidate, Role::PreCandidate, false),
+        (Stage::Candidate, Role::Candidate, false),
+        (Stage::Leader, Role::Leader, false),
+        (Stage::LeaderWithLease, Role::Leader, true),
+        (Stage::LeaderHandingOver, Role::Leader, false),
+    ];
+    for (stage, role, lease) in roles {
+        let subject = Subject::at(1, 0, stage);
+        assert_eq!((subject.role(), subject.has_lease()), (role, lease), "{stage:?}");
     }
 }

@@ -3,6 +3,7 @@
 pub mod contract;
 pub mod database;
 pub mod failover;
+pub mod model;
 pub mod proxy;
 pub mod servers;
 pub mod sim;

@@ -110,23 +110,28 @@ impl<const PEERS_MAX: usize> Election<PEERS_MAX> {
         Timing { patience: self.config.timing.election_timeout_min, promise: Duration::from_ticks(worth) }
     }
 
-    /// The latest moment that a quorum of voters has reached, this node included, of one moment for each peer.
+    /// The latest moment that a quorum of voters has reached, this node included, of one moment for each peer. Goes from
+    /// the latest moment to earlier ones; there are few, as peers answer the same heartbeats.
     fn quorum_moment(&self, of: impl Fn(&super::Peer) -> Instant) -> Instant {
-        let own = self.config.own.suffrage.votes();
-        let mut best = Instant::MIN;
-        let voters = || self.peers.iter().zip(&self.config.peers).filter(|(_, member)| member.suffrage.votes());
-        if u32::from(own) >= self.quorum {
-            return Instant::MAX;
-        }
-        for (candidate, _) in voters() {
-            let moment = of(candidate);
-            let reached = voters().filter(|(peer, _)| of(peer) >= moment).count();
-            let reached = u32::try_from(reached).unwrap_or(u32::MAX).saturating_add(u32::from(own));
-            if reached >= self.quorum {
-                best = best.max(moment);
+        let mut reached = u32::from(self.config.own.suffrage.votes());
+        let mut moment = Instant::MAX;
+        while reached < self.quorum {
+            let mut next = (Instant::MIN, 0_u32);
+            for (peer, member) in self.peers.iter().zip(&self.config.peers) {
+                let of_peer = of(peer);
+                if !member.suffrage.votes() || of_peer >= moment || of_peer < next.0 {
+                    continue;
+                }
+                let as_late = if of_peer == next.0 { next.1 } else { 0 };
+                next = (of_peer, as_late.saturating_add(1));
             }
+            if next.0 == Instant::MIN {
+                return Instant::MIN;
+            }
+            moment = next.0;
+            reached = reached.saturating_add(next.1);
         }
-        best
+        moment
     }
 
     /// A leader that has not heard from a quorum for an election timeout steps down (thesis, section 6.2). The timer is
@@ -227,10 +232,13 @@ impl<const PEERS_MAX: usize> Election<PEERS_MAX> {
 
     /// Hands the leadership to a healthy peer of higher priority, and waits longer after each failure.
     fn prefer_higher_priority(&mut self, now: Instant) {
+        let own = self.config.own.priority;
+        if self.config.peers.iter().all(|member| member.priority <= own) {
+            return;
+        }
         let doublings = u32::from(self.transfers_failed);
         let timeouts = PREFERRED_HEALTHY_TIMEOUTS.saturating_mul(1_u32.checked_shl(doublings).unwrap_or(u32::MAX));
         let Some(hold) = self.config.timing.election_timeout_max.checked_mul(timeouts) else { return };
-        let own = self.config.own.priority;
         let preferred = self.successor(now, None).and_then(|id| {
             let index = self.peer_index(id)?;
             let healthy = now.saturating_duration_since(self.peers.get(index)?.healthy_since) >= hold;

@@ -97,7 +97,7 @@ async fn the_shop_answers_as_a_site_should() {
         let response = client.get(format!("{url}{path}")).send().await.unwrap();
         (response.status().as_u16(), response.text().await.unwrap())
     };
-    assert_eq!(get("/healthz").await, (200, "ok\n".to_owned()));
+    assert_eq!(get("/healthz").await, (200, "alive\n".to_owned()));
     for path in ["/nowhere", "/product/nothing", "/category/kitchen?page=3", "/category/kitchen?page=0", "/image/x.svg"]
     {
         assert_eq!(get(path).await.0, 404, "{path}");

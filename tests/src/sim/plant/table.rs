@@ -192,8 +192,8 @@ pub const PLANTS: &[Plant] = &[
         breaks: "the promises of observers count for the lease",
         substitutions: &[change(
             "election/leader.rs",
-            "self.peers.iter().zip(&self.config.peers).filter(|(_, member)| member.suffrage.votes());",
-            "self.peers.iter().zip(&self.config.peers);",
+            "if !member.suffrage.votes() || of_peer >= moment",
+            "if member.id.0 == 0 || of_peer >= moment",
         )],
     },
     Plant {
