@@ -22,7 +22,7 @@ use crate::{
 const NODES: [u16; 3] = [1, 2, 3];
 
 /// Time between looks at the file server, and between runs of the scraper: somebody is watching.
-const FTP_EVERY: Duration = Duration::from_secs(2);
+const FTP_EVERY: Duration = Duration::from_secs(1);
 const SCRAPE_EVERY: Duration = Duration::from_secs(30);
 
 /// Prices change faster than in a real shop, unless told.
