@@ -18,7 +18,8 @@
 //! and the set of endpoint states it may be in. stateright explores these; each endpoint step is computed once.
 //!
 //! **Equal states** (`canonical`). Endpoint states are compared by their `Debug` text, with moments as steps from now
-//! and without fields that cannot matter: counts, events for the host, priorities, stamps of others, what is owed. [`Bound::finer`] tells some of these apart too, and must find the same words sayable.
+//! and without fields that cannot matter: counts, events for the host, priorities, stamps of others, what is owed.
+//! [`Bound::finer`] tells some of these apart too, and must find the same words sayable.
 //!
 //! Not looked at here: the lease, which rests on clocks (the simulator has it), priorities, witnesses and pausing.
 
