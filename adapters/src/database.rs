@@ -1,11 +1,12 @@
 //! The shared database, SQLite or PostgreSQL by URL: fence, inbox, items, files and the mail outbox.
 //!
 //! Every write names the [`Token`] of the leader it is made for, and the database checks it in the same transaction: a
-//! stale leader writes nothing.
+//! stale leader writes nothing. Triggers refuse a write that does not.
 //!
 //! One set of statements serves both databases, through `sqlx::Any`; what differs is in `dialect`.
 
 mod cursor;
+mod dead_files;
 mod dialect;
 mod error;
 mod fence;
@@ -16,6 +17,8 @@ mod open;
 mod search;
 mod session;
 mod status;
+mod trace;
+mod turn;
 mod value;
 
 use std::{fmt, time::Duration};
@@ -24,7 +27,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use self::dialect::Dialect;
-use crate::item::Item;
+pub use self::turn::Turn;
+use crate::{item::Item, tls::Tls};
 
 /// The fencing token: an election term and who won it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +55,9 @@ pub enum DatabaseError {
     /// The token is not the current one: this leader has been replaced, by the leader named.
     #[error("stale leader: the fence is at {0:?}")]
     Fenced(Option<Leader>),
+    /// The database is another cluster's, the one named: this one must not raise its fence.
+    #[error("the database is that of the cluster {0:?}, and no other writes to it")]
+    Foreign(String),
     /// The database is away, busy or full: try again.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
@@ -66,6 +73,20 @@ pub struct Incoming {
     pub message_id: String,
     /// What to store.
     pub item: Item,
+    /// When the publisher handed the message to the queue, in milliseconds since the Unix epoch, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queued_at_ms: Option<i64>,
+    /// When the queue delivered it, in milliseconds since the Unix epoch, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivered_at_ms: Option<i64>,
+}
+
+impl Incoming {
+    /// A message of which nothing but its content is known.
+    #[must_use]
+    pub fn new(message_id: impl Into<String>, item: Item) -> Self {
+        Self { message_id: message_id.into(), item, queued_at_ms: None, delivered_at_ms: None }
+    }
 }
 
 /// What became of one write.
@@ -119,7 +140,8 @@ pub struct ItemQuery {
 pub struct Page<T> {
     /// The rows.
     pub rows: Vec<T>,
-    /// Cursor of the next page; none on the last.
+    /// Cursor of the next page; none on the last. A page of a search may be short, even empty, and not be the last: so
+    /// many items are looked at for one page, and no more.
     pub next: Option<String>,
 }
 
@@ -157,6 +179,29 @@ pub struct StoredFile {
     pub term: u64,
 }
 
+/// A file on the FTP server as it was at some time.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct FileState {
+    /// Path on the FTP server.
+    pub path: String,
+    /// Bytes.
+    pub size: u64,
+    /// Modification time, milliseconds since the Unix epoch.
+    pub modified_at_ms: i64,
+}
+
+/// A file that was given up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadFile {
+    /// Which, and how it was then: another state of it is another file.
+    #[serde(flatten)]
+    pub file: FileState,
+    /// Why no leader will ever take it.
+    pub reason: String,
+    /// Milliseconds since the Unix epoch, when it was given up.
+    pub given_up_at_ms: i64,
+}
+
 /// A mail to send once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewMail {
@@ -177,6 +222,40 @@ pub struct ClaimedMail {
     pub mail: NewMail,
     /// Failed attempts before this one.
     pub attempts: u32,
+    /// Identity of the claim: its end, in milliseconds since the Unix epoch, by the database's clock.
+    pub claim: i64,
+}
+
+/// A mail that was given up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadMail {
+    /// Row.
+    pub id: i64,
+    /// Identity of the occasion.
+    pub key: String,
+    /// One line.
+    pub subject: String,
+    /// Plain text.
+    pub body: String,
+    /// Attempts to send it.
+    pub attempts: u32,
+    /// Why the last one failed, in the server's words.
+    pub error: String,
+    /// Milliseconds since the Unix epoch, when it was written.
+    pub created_at_ms: i64,
+    /// Milliseconds since the Unix epoch, when it was given up.
+    pub given_up_at_ms: i64,
+}
+
+/// Mails of one burst, claimed together, to be sent as one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimedDigest {
+    /// Row of the first of them, from which the Message-ID is derived.
+    pub id: i64,
+    /// In the order they were written.
+    pub mails: Vec<ClaimedMail>,
+    /// As [`ClaimedMail::claim`], of all of them.
+    pub claim: i64,
 }
 
 /// What became of an attempt to send.
@@ -213,11 +292,52 @@ pub struct Counts {
     pub mails_dead: u64,
 }
 
+/// What the database knows of an item's way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trace {
+    /// The item's latest messages, the earliest first.
+    pub messages: Vec<TracedMessage>,
+    /// The first files that have the item's id in them, and are no older than the latest message.
+    pub files: Vec<TracedFile>,
+}
+
+/// A message that brought an item. Times are in milliseconds since the Unix epoch, by the clock of whoever noted them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TracedMessage {
+    /// Its idempotency key.
+    pub message_id: String,
+    /// By the scraper.
+    pub scraped_at_ms: Option<i64>,
+    /// By the publisher.
+    pub queued_at_ms: Option<i64>,
+    /// By the manager.
+    pub delivered_at_ms: Option<i64>,
+    /// By the database.
+    pub stored_at_ms: i64,
+    /// Term under which it was stored.
+    pub term: u64,
+}
+
+/// A file that an item is in, and the mail about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TracedFile {
+    /// Path on the FTP server.
+    pub path: String,
+    /// Milliseconds since the Unix epoch, by the database's clock.
+    pub stored_at_ms: i64,
+    /// What became of the mail about it: `waiting`, `sent` or `dead`.
+    pub mail: Option<String>,
+    /// When that was, in milliseconds since the Unix epoch; none while it waits.
+    pub mail_settled_at_ms: Option<i64>,
+}
+
 /// A pool of connections to the shared database. Cheap to clone.
 #[derive(Clone)]
 pub struct Database {
     pool: sqlx::AnyPool,
     dialect: &'static Dialect,
+    /// Whose leaders it is for.
+    cluster: String,
 }
 
 /// Without the pool, which would show the password in its URL.
@@ -234,7 +354,23 @@ impl Database {
     /// [`DatabaseError::Unavailable`] while the server is away (the caller tries again), [`DatabaseError::Invalid`] for
     /// a URL or a schema that cannot be used.
     pub async fn open(url: &str) -> Result<Self, DatabaseError> {
-        open::open(url).await
+        open::open(url, None).await
+    }
+
+    /// As [`Database::open`]; with `sslmode=verify-full` or `verify-ca` in a URL without `sslrootcert`, the authorities
+    /// of `tls` certify the server, beside Mozilla's.
+    ///
+    /// # Errors
+    /// Those of [`Database::open`].
+    pub async fn open_over(url: &str, tls: &Tls) -> Result<Self, DatabaseError> {
+        open::open(url, tls.ca()).await
+    }
+
+    /// For the leaders of this cluster: the first that is promoted makes the database its cluster's. Unless told, the
+    /// cluster has no name.
+    #[must_use]
+    pub fn of_cluster(self, name: &str) -> Self {
+        Self { cluster: value::text(name), ..self }
     }
 
     /// Asks the database for a sign of life.
@@ -249,7 +385,8 @@ impl Database {
     /// token is harmless. In the same transaction a mail about the change is put into the outbox.
     ///
     /// # Errors
-    /// [`DatabaseError::Fenced`] if the fence is at a higher term, or at this term with another holder.
+    /// [`DatabaseError::Fenced`] if the fence is at a higher term, or at this term with another holder;
+    /// [`DatabaseError::Foreign`] if it is another cluster's.
     pub async fn promote(&self, leader: &Leader) -> Result<(), DatabaseError> {
         fence::promote(self, leader).await
     }
@@ -310,6 +447,46 @@ impl Database {
         files::is_known(self, path, size, modified_at_ms).await
     }
 
+    /// Gives a file up as it is: no leader will ever take it, for this reason. Puts a mail about it into the outbox, once.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Fenced`]: nothing was stored.
+    pub async fn give_up_file(&self, token: &Token, file: &FileState, reason: &str) -> Result<(), DatabaseError> {
+        dead_files::give_up(self, token, file, reason).await
+    }
+
+    /// Files that were given up, the oldest first, `limit` at most; and how many there are.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Unavailable`].
+    pub async fn dead_files(&self, limit: u32) -> Result<(Vec<DeadFile>, u64), DatabaseError> {
+        dead_files::list(self, limit).await
+    }
+
+    /// All files that were given up.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Unavailable`].
+    pub async fn files_given_up(&self) -> Result<Vec<FileState>, DatabaseError> {
+        dead_files::states(self).await
+    }
+
+    /// Lets a file that was given up be fetched again, by its path, or all of them. Returns how many.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Fenced`]: nothing was changed.
+    pub async fn retry_files(&self, token: &Token, path: Option<&str>) -> Result<u64, DatabaseError> {
+        dead_files::retry(self, token, path).await
+    }
+
+    /// The turn of a name, unless another process has it; with SQLite, which serves one process, always.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Unavailable`].
+    pub async fn take_turn(&self, name: &'static str) -> Result<Option<Turn>, DatabaseError> {
+        turn::take(self, name).await
+    }
+
     /// A page of files, newest first.
     ///
     /// # Errors
@@ -318,12 +495,20 @@ impl Database {
         files::list(self, cursor, limit).await
     }
 
-    /// One file with its content, by its SHA-256.
+    /// One file by its SHA-256.
     ///
     /// # Errors
     /// [`DatabaseError::Unavailable`].
-    pub async fn file(&self, sha256: &str) -> Result<Option<(StoredFile, Vec<u8>)>, DatabaseError> {
+    pub async fn file(&self, sha256: &str) -> Result<Option<StoredFile>, DatabaseError> {
         files::get(self, sha256).await
+    }
+
+    /// Up to `len` bytes of a file's content from `offset` on; none behind its end, or if there is no such file.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Unavailable`].
+    pub async fn file_content(&self, sha256: &str, offset: u64, len: u32) -> Result<Vec<u8>, DatabaseError> {
+        files::content(self, sha256, offset, len).await
     }
 
     /// Puts a mail into the outbox, once per [`NewMail::key`].
@@ -334,7 +519,7 @@ impl Database {
         mails::enqueue(self, token, mail).await
     }
 
-    /// Claims up to `limit` due mails for `claim_for`; while the claim lasts nobody else gets them.
+    /// Claims up to `limit` due mails that are in no digest for `claim_for`; while the claim lasts nobody else gets them.
     ///
     /// # Errors
     /// [`DatabaseError::Fenced`]: nothing was claimed.
@@ -347,15 +532,66 @@ impl Database {
         mails::claim(self, token, limit, claim_for).await
     }
 
-    /// Records what became of a claimed mail. Needs no token: the mail has left (or not) whoever leads now.
+    /// Claims a digest for `claim_for`: one that was claimed before and has not left, or else a new one of the due mails,
+    /// if there are `mails_min` of them or more; of `mails_max` at most.
     ///
     /// # Errors
-    /// [`DatabaseError::Unavailable`]: the claim runs out and the mail is tried again.
-    pub async fn settle_mail(&self, id: i64, outcome: &MailOutcome) -> Result<(), DatabaseError> {
-        mails::settle(self, id, outcome).await
+    /// [`DatabaseError::Fenced`]: nothing was claimed.
+    pub async fn claim_digest(
+        &self,
+        token: &Token,
+        mails_min: u32,
+        mails_max: u32,
+        claim_for: Duration,
+    ) -> Result<Option<ClaimedDigest>, DatabaseError> {
+        mails::claim_digest(self, token, mails_min, mails_max, claim_for).await
     }
 
-    /// How much there is.
+    /// Records what became of all mails of a digest; see [`Database::settle_mail`].
+    ///
+    /// # Errors
+    /// Those of [`Database::settle_mail`].
+    pub async fn settle_digest(&self, digest: &ClaimedDigest, outcome: &MailOutcome) -> Result<(), DatabaseError> {
+        mails::settle(self, "digest", (digest.id, digest.claim), outcome).await
+    }
+
+    /// Records what became of a claimed mail, for whoever leads now: the mail has left (or not) all the same.
+    ///
+    /// That it was sent is recorded in any case, that it was not only while the claim is the latest: another claimer may
+    /// be sending it.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Unavailable`], or [`DatabaseError::Fenced`] if a promotion came in between: try again, or the
+    /// claim runs out and the mail is sent a second time.
+    pub async fn settle_mail(&self, mail: &ClaimedMail, outcome: &MailOutcome) -> Result<(), DatabaseError> {
+        mails::settle(self, "id", (mail.id, mail.claim), outcome).await
+    }
+
+    /// Mails that were given up, the oldest first, `limit` at most; and how many there are.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Unavailable`].
+    pub async fn dead_mails(&self, limit: u32) -> Result<(Vec<DeadMail>, u64), DatabaseError> {
+        mails::dead(self, limit).await
+    }
+
+    /// Puts a mail that was given up back into the outbox, or all of them; each leaves by itself. Returns how many.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Fenced`]: nothing was put back.
+    pub async fn retry_mails(&self, token: &Token, id: Option<i64>) -> Result<u64, DatabaseError> {
+        mails::retry(self, token, id).await
+    }
+
+    /// Where an item has been; none if the database has never had it.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Unavailable`].
+    pub async fn trace(&self, item_id: &str) -> Result<Option<Trace>, DatabaseError> {
+        trace::trace(self, item_id).await
+    }
+
+    /// How much there is: up to 10,000 rows of a kind exactly, more as the database estimates them.
     ///
     /// # Errors
     /// [`DatabaseError::Unavailable`].

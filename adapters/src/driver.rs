@@ -5,22 +5,26 @@
 
 mod clock;
 mod event_loop;
+mod tally;
+mod timer;
 
 use std::{io, thread};
 
-use symphony_core::{Command, CommandError, Config, Endpoint, MEMBERS_MAX, NodeId, Role, Saved};
+use symphony_core::{Alarm, Command, CommandError, Config, Endpoint, KeyRing, NodeId, Retirement, Role};
 use thiserror::Error;
 use tokio::{
     net::UdpSocket,
     sync::{mpsc, oneshot, watch},
 };
 
-use crate::{store::Store, udp::AddressBook};
+pub use crate::store::PEERS_MAX;
+use crate::{
+    store::{Record, Store},
+    udp::AddressBook,
+};
 use clock::Clock;
 use event_loop::EventLoop;
-
-/// Peers that a node on Linux may have.
-pub const PEERS_MAX: usize = MEMBERS_MAX - 1;
+use timer::Timer;
 
 /// What one node knows of the election.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,10 +39,12 @@ pub struct Status {
     pub leader: Option<NodeId>,
     /// How long this node is certain to lead alone.
     pub lease: Option<Lease>,
-    /// Why things are as they are, for people.
+    /// Why things are as they are, and what stands in the way of a change, for people.
     pub reason: String,
     /// Why the record cannot be saved; such a node votes for nobody and hands leadership over.
     pub store_error: Option<String>,
+    /// What is wrong with the cluster's identities, this node's among them.
+    pub alarms: Vec<Alarm>,
 }
 
 impl Status {
@@ -46,6 +52,15 @@ impl Status {
     #[must_use]
     pub fn is_leader(&self) -> bool {
         self.role == Role::Leader
+    }
+
+    /// Why this node has fallen silent for good, if it has.
+    #[must_use]
+    pub fn retirement(&self) -> Option<Retirement> {
+        self.alarms.iter().find_map(|alarm| match alarm {
+            Alarm::Retired(why) => Some(*why),
+            _ => None,
+        })
     }
 }
 
@@ -83,16 +98,35 @@ pub enum DriverError {
 /// A running election. Dropped, it ends without a word to the others.
 #[derive(Debug)]
 pub struct Driver {
-    commands: mpsc::Sender<Request>,
+    requests: mpsc::Sender<Request>,
     status: watch::Receiver<Status>,
     thread: thread::JoinHandle<()>,
 }
 
-/// A command on its way to the loop.
+/// Sends commands to a running election, which ends without regard to it. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Commander {
+    requests: mpsc::WeakSender<Request>,
+}
+
+impl Commander {
+    /// Carries out a command.
+    ///
+    /// # Errors
+    /// [`DriverError::Command`] as the election said, [`DriverError::Ended`].
+    pub async fn command(&self, command: Command) -> Result<(), DriverError> {
+        let (answer, answered) = oneshot::channel();
+        let requests = self.requests.upgrade().ok_or(DriverError::Ended)?;
+        requests.send(Request::Command { command, answer }).await.map_err(|_| DriverError::Ended)?;
+        Ok(answered.await.map_err(|_| DriverError::Ended)??)
+    }
+}
+
+/// What is asked of the loop.
 #[derive(Debug)]
-struct Request {
-    command: Command,
-    answer: oneshot::Sender<Result<(), CommandError>>,
+enum Request {
+    Command { command: Command, answer: oneshot::Sender<Result<(), CommandError>> },
+    Keys { keys: KeyRing, answer: oneshot::Sender<()> },
 }
 
 impl Driver {
@@ -102,7 +136,7 @@ impl Driver {
     /// [`DriverError::Start`].
     pub fn start(
         config: Config<PEERS_MAX>,
-        (store, saved): (Store, Saved),
+        (store, saved): (Store, Record),
         socket: UdpSocket,
         addresses: watch::Receiver<AddressBook>,
     ) -> Result<Self, DriverError> {
@@ -116,28 +150,23 @@ impl Driver {
             role: endpoint.role(),
             leader: None,
             lease: None,
-            reason: "just started".into(),
+            reason: event_loop::reason(endpoint.stats()),
             store_error: None,
+            alarms: endpoint.alarms().collect(),
         };
         let (status_sender, status) = watch::channel(status);
-        let (commands, requests) = mpsc::channel(8);
+        let (requests, asked) = mpsc::channel(8);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(DriverError::Start)?;
+        let (socket, timer) = {
+            let _context = runtime.enter();
+            (UdpSocket::from_std(socket).map_err(DriverError::Start)?, Timer::new().map_err(DriverError::Start)?)
+        };
+        let event_loop = EventLoop::new(endpoint, (clock, timer), store, socket, addresses, status_sender, asked);
         let thread = thread::Builder::new()
             .name(format!("election-{}", id.0))
-            .spawn(move || {
-                runtime.block_on(async move {
-                    match UdpSocket::from_std(socket) {
-                        Ok(socket) => {
-                            EventLoop::new(endpoint, clock, store, socket, addresses, status_sender, requests)
-                                .run()
-                                .await;
-                        }
-                        Err(error) => tracing::error!(%error, "the election's socket is unusable"),
-                    }
-                });
-            })
+            .spawn(move || runtime.block_on(Box::pin(event_loop.run())))
             .map_err(DriverError::Start)?;
-        Ok(Self { commands, status, thread })
+        Ok(Self { requests, status, thread })
     }
 
     /// What the node knows, whenever it changes.
@@ -151,19 +180,35 @@ impl Driver {
     /// # Errors
     /// [`DriverError::Command`] as the election said, [`DriverError::Ended`].
     pub async fn command(&self, command: Command) -> Result<(), DriverError> {
+        self.commander().command(command).await
+    }
+
+    /// A way to send commands from elsewhere.
+    #[must_use]
+    pub fn commander(&self) -> Commander {
+        Commander { requests: self.requests.downgrade() }
+    }
+
+    /// Changes the cluster's keys, from the next datagram on.
+    ///
+    /// # Errors
+    /// [`DriverError::Ended`].
+    pub async fn set_keys(&self, keys: KeyRing) -> Result<(), DriverError> {
         let (answer, answered) = oneshot::channel();
-        self.commands.send(Request { command, answer }).await.map_err(|_| DriverError::Ended)?;
-        Ok(answered.await.map_err(|_| DriverError::Ended)??)
+        self.requests.send(Request::Keys { keys, answer }).await.map_err(|_| DriverError::Ended)?;
+        answered.await.map_err(|_| DriverError::Ended)
     }
 
     /// Campaigns no more, and hands leadership over if this node has it: returns when it leads no longer, or after
     /// `patience`.
     pub async fn resign(&self, patience: std::time::Duration) {
-        if self.command(Command::Resign).await.is_err() {
-            return;
-        }
         let mut status = self.status();
-        let handed_over = status.wait_for(|status| !status.is_leader());
+        let handed_over = async {
+            if self.command(Command::Resign).await.is_ok() {
+                // An error is a driver that has ended.
+                let _ = status.wait_for(|status| !status.is_leader()).await;
+            }
+        };
         if tokio::time::timeout(patience, handed_over).await.is_err() {
             tracing::warn!("no other node has taken the leadership over");
         }
@@ -174,7 +219,7 @@ impl Driver {
     /// # Errors
     /// [`DriverError::Ended`] if the thread had panicked.
     pub async fn stop(self) -> Result<(), DriverError> {
-        drop(self.commands);
+        drop(self.requests);
         let joined = tokio::task::spawn_blocking(move || self.thread.join()).await;
         joined.map_err(|_| DriverError::Ended)?.map_err(|_| DriverError::Ended)
     }

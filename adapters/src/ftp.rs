@@ -138,6 +138,9 @@ pub enum FtpError {
         /// Bytes there are.
         actual: u64,
     },
+    /// The file was changed while it was read.
+    #[error("{0:?} was changed while it was read")]
+    Changed(String),
     /// An earlier failure, or a call that was cancelled, ended this connection.
     #[error("the FTP connection was closed after an earlier failure")]
     Closed,
@@ -151,7 +154,8 @@ impl FtpError {
             | Self::Refused { .. }
             | Self::Name { .. }
             | Self::TooLarge { .. }
-            | Self::Incomplete { .. } => true,
+            | Self::Incomplete { .. }
+            | Self::Changed(_) => true,
             Self::Connection { .. }
             | Self::Timeout(_)
             | Self::Tls { .. }
@@ -213,8 +217,8 @@ impl FtpClient {
     /// The content of the file at `path`, whole and at most `size_max` bytes.
     ///
     /// # Errors
-    /// Any [`FtpError`]; [`FtpError::TooLarge`] beyond `size_max`, [`FtpError::Incomplete`] if the size differs from
-    /// what the server said before.
+    /// Any [`FtpError`]; [`FtpError::TooLarge`] beyond `size_max`, [`FtpError::Incomplete`] and [`FtpError::Changed`] if
+    /// size or time differ from what the server said before.
     pub async fn download(&mut self, path: &str, size_max: u64) -> Result<Vec<u8>, FtpError> {
         let mut session = self.session.take().ok_or(FtpError::Closed)?;
         let result = session.download(path, size_max).await;

@@ -9,7 +9,7 @@ use std::{io, net::SocketAddr, ops::RangeInclusive, path::PathBuf, sync::Arc, ti
 
 use libunftp::{
     ServerBuilder, ServerError,
-    options::{ActivePassiveMode, SiteMd5},
+    options::{ActivePassiveMode, FtpsRequired, SiteMd5},
 };
 use thiserror::Error;
 use tokio::{
@@ -22,6 +22,7 @@ use tracing::{debug, info, warn};
 use unftp_sbe_fs::Filesystem;
 
 use self::{account::Account, events::Events, folder::Folder, ports::PassivePorts};
+use crate::tls::Identity;
 
 /// Clients logged in at once; more wait in the listening socket's queue.
 const SESSIONS_MAX: usize = 64;
@@ -104,6 +105,7 @@ pub struct FtpServer {
     account: Arc<Account>,
     passive_ports: PassivePorts,
     idle_timeout: Duration,
+    identity: Option<Identity>,
 }
 
 impl FtpServer {
@@ -126,7 +128,13 @@ impl FtpServer {
             warn!(user, "the FTP server has no password: nobody may log in");
         }
         let account = Arc::new(Account::new(user, &password));
-        Ok(Self { listener, local_address, folder, account, passive_ports, idle_timeout })
+        Ok(Self { listener, local_address, folder, account, passive_ports, idle_timeout, identity: None })
+    }
+
+    /// With a certificate, nobody may log in or move a file but by FTPS (`AUTH TLS`, RFC 4217).
+    #[must_use]
+    pub fn with_identity(self, identity: Option<Identity>) -> Self {
+        Self { identity, ..self }
     }
 
     /// Where clients connect to.
@@ -173,16 +181,19 @@ impl FtpServer {
         // Replies are small and waited for.
         let _ = stream.set_nodelay(true);
         let folder = self.folder.clone();
-        let server = ServerBuilder::with_authenticator(Box::new(move || folder.clone()), self.account.clone())
+        let mut server = ServerBuilder::with_authenticator(Box::new(move || folder.clone()), self.account.clone())
             .greeting(GREETING)
             .idle_session_timeout(self.idle_timeout.as_secs())
             .active_passive_mode(ActivePassiveMode::PassiveOnly)
             .binder(self.passive_ports.clone())
             .sitemd5(SiteMd5::None)
-            .notify_data(Events)
-            .build();
+            .notify_data(Events);
+        if let Some(identity) = &self.identity {
+            server =
+                server.ftps(identity.certificate(), identity.key()).ftps_required(FtpsRequired::All, FtpsRequired::All);
+        }
         async move {
-            let result = match server {
+            let result = match server.build() {
                 Ok(server) => server.service(stream).await.map_err(|error| error.to_string()),
                 Err(error) => Err(ServerError::to_string(&error)),
             };

@@ -10,6 +10,7 @@ pub mod ftp;
 pub mod ftp_server;
 pub mod http;
 pub mod item;
+pub mod secret;
 pub mod smtp;
 pub mod store;
 pub mod tls;

@@ -13,13 +13,13 @@ use lettre::{
     message::Mailbox,
     transport::smtp::{AsyncSmtpTransportBuilder, Error as SmtpError},
 };
+use rustls::pki_types::CertificateDer;
 use thiserror::Error;
 use tokio::{sync::Mutex, time};
 
 use self::route::Route;
+use crate::tls::{self, Tls};
 
-/// One mail at most, from connection to acknowledgement: lettre itself waits for a server's replies for ever.
-const SEND_TIME_MAX: Duration = Duration::from_secs(60);
 /// Characters of a failure that are worth repeating.
 const MESSAGE_LEN_MAX: usize = 300;
 
@@ -28,9 +28,9 @@ const MESSAGE_LEN_MAX: usize = 300;
 pub struct MailSettings {
     /// One of
     /// - `smtps://user:password@host:port`: TLS from the first byte (port 465 unless told);
-    /// - `smtp://user:password@host:port?tls=required`: STARTTLS or nothing (port 587 unless told);
-    /// - `smtp://host:port`: unencrypted and without a password (port 25 unless told);
-    /// - `smtp://user:password@host:port?tls=none`: unencrypted, the password too, since that is plainly asked for;
+    /// - `smtp://user:password@host:port`, also with `?tls=required`: STARTTLS or nothing (port 587 unless told);
+    /// - `smtp://user:password@host:port?tls=none`: unencrypted, the password too, since that is plainly asked for (port 25
+    ///   unless told). To the same machine, without a password, that need not be asked for;
     /// - `file:FOLDER`: a file `*.eml` for each mail; the folder is created.
     ///
     /// User and password are percent-encoded. STARTTLS only where offered (`tls=opportunistic`) is refused: whoever
@@ -40,6 +40,13 @@ pub struct MailSettings {
     pub from: String,
     /// Recipients, at least one, in the same form.
     pub to: Vec<String>,
+    /// For one mail, from connection to acknowledgement: lettre itself waits for a server's replies for ever.
+    pub timeout: Duration,
+}
+
+impl MailSettings {
+    /// Patient with a busy server, and well below the time for which a mail is claimed.
+    pub const TIMEOUT: Duration = Duration::from_secs(60);
 }
 
 impl fmt::Debug for MailSettings {
@@ -80,7 +87,7 @@ pub struct OutgoingMail {
     pub id: String,
     /// One line; control characters become spaces, and what goes beyond 200 characters is cut.
     pub subject: String,
-    /// Plain text; control characters but tabs and line feeds are dropped.
+    /// Plain text, sent as such and as HTML; control characters but tabs and line feeds are dropped.
     pub text: String,
 }
 
@@ -118,6 +125,7 @@ enum Transport {
         /// Taken while a mail is on its way, and put back only after the server's answer: a connection on which one
         /// is still owed would take it for the answer to the next mail.
         open: Mutex<Option<AsyncSmtpTransport<Tokio1Executor>>>,
+        timeout: Duration,
     },
     Files(AsyncFileTransport<Tokio1Executor>),
 }
@@ -137,13 +145,28 @@ impl Mailer {
     /// # Errors
     /// [`MailSettingsError`].
     pub fn new(settings: &MailSettings) -> Result<Self, MailSettingsError> {
+        Self::with_authorities(settings, &[])
+    }
+
+    /// As [`Mailer::new`], for a server that the authorities of `tls` certify.
+    ///
+    /// # Errors
+    /// [`MailSettingsError`].
+    pub fn over(settings: &MailSettings, tls: &Tls) -> Result<Self, MailSettingsError> {
+        Self::with_authorities(settings, tls.authorities())
+    }
+
+    fn with_authorities(
+        settings: &MailSettings,
+        authorities: &[CertificateDer<'_>],
+    ) -> Result<Self, MailSettingsError> {
         let from = compose::mailbox(&settings.from)?;
         let to = settings.to.iter().map(|address| compose::mailbox(address)).collect::<Result<Vec<_>, _>>()?;
         if to.is_empty() {
             return Err(MailSettingsError::NoRecipient);
         }
-        let transport = match Route::parse(&settings.url)? {
-            Route::Smtp(builder) => Transport::Smtp { builder, open: Mutex::new(None) },
+        let transport = match Route::parse(&settings.url, authorities)? {
+            Route::Smtp(builder) => Transport::Smtp { builder, open: Mutex::new(None), timeout: settings.timeout },
             Route::Files(folder) => {
                 std::fs::create_dir_all(&folder)
                     .map_err(|source| MailSettingsError::Folder { folder: folder.clone(), source })?;
@@ -153,7 +176,7 @@ impl Mailer {
         Ok(Self { from, to, transport })
     }
 
-    /// Sends one mail to all recipients; `Ok` once the server has taken responsibility for it, within a minute.
+    /// Sends one mail to all recipients; `Ok` once the server has taken responsibility for it.
     ///
     /// A recipient refused for good refuses the mail for all.
     ///
@@ -162,7 +185,7 @@ impl Mailer {
     pub async fn send(&self, mail: &OutgoingMail) -> Result<(), MailError> {
         let message = compose::message(&self.from, &self.to, mail)?;
         match &self.transport {
-            Transport::Smtp { builder, open } => send_over_smtp(builder, open, message).await,
+            Transport::Smtp { builder, open, timeout } => send_over_smtp(builder, open, *timeout, message).await,
             Transport::Files(files) => match files.send(message).await {
                 Ok(_) => Ok(()),
                 Err(error) => Err(MailError::Transient(explain(&error))),
@@ -174,12 +197,13 @@ impl Mailer {
 async fn send_over_smtp(
     builder: &AsyncSmtpTransportBuilder,
     open: &Mutex<Option<AsyncSmtpTransport<Tokio1Executor>>>,
+    timeout: Duration,
     message: Message,
 ) -> Result<(), MailError> {
     let mut open = open.lock().await;
     let transport = open.take().unwrap_or_else(|| builder.clone().build());
-    let Ok(result) = time::timeout(SEND_TIME_MAX, transport.send(message)).await else {
-        return Err(MailError::Transient(format!("no answer within {} s", SEND_TIME_MAX.as_secs())));
+    let Ok(result) = time::timeout(timeout, transport.send(message)).await else {
+        return Err(MailError::Transient(format!("no answer within {timeout:?}")));
     };
     *open = Some(transport);
     result.map(|_| ()).map_err(|error| failure(&error))
@@ -197,17 +221,8 @@ fn failure(error: &SmtpError) -> MailError {
 }
 
 /// A failure with its causes, as one short line.
-fn explain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let reason = error.to_string();
-        if !text.contains(&reason) {
-            text = format!("{text}: {reason}");
-        }
-        cause = error.source();
-    }
-    compose::line(&text, MESSAGE_LEN_MAX)
+fn explain(error: &(dyn Error + 'static)) -> String {
+    compose::line(&tls::describe(error), MESSAGE_LEN_MAX)
 }
 
 #[cfg(test)]
@@ -219,6 +234,7 @@ mod tests {
             url: url.to_owned(),
             from: "Symphony <symphony@example.org>".to_owned(),
             to: vec!["ops@example.org".to_owned()],
+            timeout: MailSettings::TIMEOUT,
         }
     }
 
@@ -236,7 +252,7 @@ mod tests {
         assert_eq!(files.len(), 1);
         assert_eq!(files[0].extension().unwrap(), "eml");
         let text = std::fs::read_to_string(&files[0]).unwrap();
-        assert!(text.contains("Subject: Hello\r\n") && text.ends_with("\r\n\r\nWorld\r\n"), "{text}");
+        assert!(text.contains("Subject: Hello\r\n") && text.contains("\r\n\r\nWorld\r\n"), "{text}");
     }
 
     #[tokio::test]

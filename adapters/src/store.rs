@@ -10,14 +10,20 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use symphony_core::Saved;
+use symphony_core::{MEMBERS_MAX, Saved};
 use thiserror::Error;
 
 /// First bytes of every slot: a name and a version.
-const MAGIC: [u8; 4] = *b"SYM1";
+const MAGIC: [u8; 4] = *b"SYM2";
+
+/// Peers that a node on Linux may have.
+pub const PEERS_MAX: usize = MEMBERS_MAX - 1;
+
+/// The record of a node on Linux.
+pub type Record = Saved<PEERS_MAX>;
 
 /// Bytes of a slot: magic, sequence number, length, record, checksum; the rest is zero.
-const SLOT_SIZE: usize = 64;
+const SLOT_SIZE: usize = 2048;
 
 /// Bytes between the slots' beginnings: no disk tears two blocks of this size with one write.
 const SLOT_STRIDE: u64 = 4096;
@@ -59,21 +65,19 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]; [`StoreError::Lost`] needs a person.
-    pub fn open(path: &Path) -> Result<(Self, Saved), StoreError> {
+    pub fn open(path: &Path) -> Result<(Self, Record), StoreError> {
         let io = |source| StoreError::Io { path: path.to_owned(), source };
         if !path.try_exists().map_err(io)? {
             let mut install_salt = [0; 8];
             getrandom::fill(&mut install_salt).map_err(|error| io(io::Error::other(error)))?;
-            let saved = Saved::provision(install_salt);
+            let saved = Record::provision(install_salt);
             fs::create_dir_all(folder(path)).map_err(io)?;
             let file = write_anew(path, &saved, 1)?;
             return Ok((Self { path: path.to_owned(), file, sequence: 1, intact: true }, saved));
         }
         let mut file = OpenOptions::new().read(true).write(true).open(path).map_err(io)?;
         lock(&file, path)?;
-        let newest =
-            [0, 1].into_iter().filter_map(|slot| read_slot(&mut file, slot)).max_by_key(|(sequence, _)| *sequence);
-        let (sequence, saved) = newest.ok_or_else(|| StoreError::Lost(path.to_owned()))?;
+        let (sequence, saved) = read_newest(&mut file, path)?;
         Ok((Self { path: path.to_owned(), file, sequence, intact: true }, saved))
     }
 
@@ -81,7 +85,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]: the record is not known to be saved, and the next call starts over with a new file.
-    pub fn save(&mut self, saved: &Saved) -> Result<(), StoreError> {
+    pub fn save(&mut self, saved: &Record) -> Result<(), StoreError> {
         let sequence = self.sequence.saturating_add(1);
         let result = if self.intact {
             self.overwrite(saved, sequence)
@@ -95,7 +99,7 @@ impl Store {
         result
     }
 
-    fn overwrite(&mut self, saved: &Saved, sequence: u64) -> Result<(), StoreError> {
+    fn overwrite(&mut self, saved: &Record, sequence: u64) -> Result<(), StoreError> {
         let slot = sequence % 2;
         let io = |source| StoreError::Io { path: self.path.clone(), source };
         let bytes = encode_slot(saved, sequence).map_err(io)?;
@@ -106,8 +110,22 @@ impl Store {
     }
 }
 
+/// Reads a record to look at it, of a node that may be running; to start a node, [`Store::open`] it.
+///
+/// # Errors
+/// [`StoreError::Lost`], [`StoreError::Io`].
+pub fn read(path: &Path) -> Result<Record, StoreError> {
+    let mut file = File::open(path).map_err(|source| StoreError::Io { path: path.to_owned(), source })?;
+    Ok(read_newest(&mut file, path)?.1)
+}
+
+fn read_newest(file: &mut File, path: &Path) -> Result<(u64, Record), StoreError> {
+    let slots = [0, 1].into_iter().filter_map(|slot| read_slot(file, slot));
+    slots.max_by_key(|(sequence, _)| *sequence).ok_or_else(|| StoreError::Lost(path.to_owned()))
+}
+
 /// Writes a new file with the record and renames it into place.
-fn write_anew(path: &Path, saved: &Saved, sequence: u64) -> Result<File, StoreError> {
+fn write_anew(path: &Path, saved: &Record, sequence: u64) -> Result<File, StoreError> {
     let io = |source| StoreError::Io { path: path.to_owned(), source };
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
@@ -140,49 +158,49 @@ fn lock(file: &File, path: &Path) -> Result<(), StoreError> {
     })
 }
 
-fn check_kept(file: &mut File, path: &Path, slot: u64, saved: &Saved, sequence: u64) -> Result<(), StoreError> {
+fn check_kept(file: &mut File, path: &Path, slot: u64, saved: &Record, sequence: u64) -> Result<(), StoreError> {
     match read_slot(file, slot) {
-        Some(kept) if kept == (sequence, *saved) => Ok(()),
+        Some(kept) if kept == (sequence, saved.clone()) => Ok(()),
         _ => Err(StoreError::NotKept(path.to_owned())),
     }
 }
 
-fn encode_slot(saved: &Saved, sequence: u64) -> io::Result<[u8; SLOT_SIZE]> {
-    let mut buffer = [0; Saved::SIZE_MAX];
+fn encode_slot(saved: &Record, sequence: u64) -> io::Result<[u8; SLOT_SIZE]> {
+    let mut buffer = [0; Record::SIZE_MAX];
     let record = saved.encode(&mut buffer).map_err(io::Error::other)?;
     let mut bytes = Vec::with_capacity(SLOT_SIZE);
     bytes.extend(MAGIC);
     bytes.extend(sequence.to_le_bytes());
-    bytes.push(u8::try_from(record.len()).map_err(io::Error::other)?);
+    bytes.extend(u16::try_from(record.len()).map_err(io::Error::other)?.to_le_bytes());
     bytes.extend_from_slice(record);
     bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
     bytes.resize(SLOT_SIZE, 0);
     bytes.try_into().map_err(|_| io::Error::other("a record does not fit its slot"))
 }
 
-fn read_slot(file: &mut File, slot: u64) -> Option<(u64, Saved)> {
+fn read_slot(file: &mut File, slot: u64) -> Option<(u64, Record)> {
     let mut bytes = [0; SLOT_SIZE];
     file.seek(SeekFrom::Start(slot * SLOT_STRIDE)).ok()?;
     file.read_exact(&mut bytes).ok()?;
     decode_slot(&bytes)
 }
 
-fn decode_slot(bytes: &[u8; SLOT_SIZE]) -> Option<(u64, Saved)> {
+fn decode_slot(bytes: &[u8; SLOT_SIZE]) -> Option<(u64, Record)> {
     let (magic, rest) = bytes.split_first_chunk::<4>()?;
     let (sequence, rest) = rest.split_first_chunk::<8>()?;
-    let (length, rest) = rest.split_first()?;
-    let (record, rest) = rest.split_at_checked(usize::from(*length))?;
+    let (length, rest) = rest.split_first_chunk::<2>()?;
+    let (record, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
     let (checksum, _) = rest.split_first_chunk::<4>()?;
-    let covered = bytes.get(..4 + 8 + 1 + record.len())?;
+    let covered = bytes.get(..4 + 8 + 2 + record.len())?;
     if *magic != MAGIC || u32::from_le_bytes(*checksum) != crc32fast::hash(covered) {
         return None;
     }
-    Some((u64::from_le_bytes(*sequence), Saved::decode(record).ok()?))
+    Some((u64::from_le_bytes(*sequence), Record::decode(record).ok()?))
 }
 
 #[cfg(test)]
 mod tests {
-    use symphony_core::{NodeId, Term};
+    use symphony_core::{Boot, Incarnation, KnownPeer, NodeId, Session, Term};
 
     use super::*;
 
@@ -192,8 +210,8 @@ mod tests {
         (folder, path)
     }
 
-    fn at_term(saved: Saved, term: u64) -> Saved {
-        Saved { term: Term(term), vote: Some(NodeId(3)), ..saved }
+    fn at_term(saved: &Record, term: u64) -> Record {
+        Record { term: Term(term), vote: Some(NodeId(3)), ..saved.clone() }
     }
 
     #[test]
@@ -201,25 +219,25 @@ mod tests {
         let (_folder, path) = store();
         let (mut store, first) = Store::open(&path).unwrap();
         for term in 1..=5 {
-            store.save(&at_term(first, term)).unwrap();
+            store.save(&at_term(&first, term)).unwrap();
         }
         drop(store);
-        assert_eq!(Store::open(&path).unwrap().1, at_term(first, 5));
+        assert_eq!(Store::open(&path).unwrap().1, at_term(&first, 5));
     }
 
     #[test]
     fn a_torn_write_leaves_the_record_before_it() {
         let (_folder, path) = store();
         let (mut store, first) = Store::open(&path).unwrap();
-        store.save(&at_term(first, 1)).unwrap();
-        store.save(&at_term(first, 2)).unwrap();
+        store.save(&at_term(&first, 1)).unwrap();
+        store.save(&at_term(&first, 2)).unwrap();
         drop(store);
         let mut bytes = fs::read(&path).unwrap();
         // The record of sequence 3 is in slot 1.
         let torn = usize::try_from(SLOT_STRIDE).unwrap() + 20;
         bytes[torn] ^= 0xFF;
         fs::write(&path, bytes).unwrap();
-        assert_eq!(Store::open(&path).unwrap().1, at_term(first, 1));
+        assert_eq!(Store::open(&path).unwrap().1, at_term(&first, 1));
     }
 
     #[test]
@@ -238,7 +256,7 @@ mod tests {
         let (mut store, saved) = Store::open(&path).unwrap();
         assert!(matches!(Store::open(&path), Err(StoreError::InUse(_))));
         store.intact = false;
-        store.save(&at_term(saved, 1)).unwrap();
+        store.save(&at_term(&saved, 1)).unwrap();
         assert!(matches!(Store::open(&path), Err(StoreError::InUse(_))), "the new file is locked too");
     }
 
@@ -250,11 +268,35 @@ mod tests {
         let before = inode(&path);
         // A file opened for reading only refuses the write, as a broken disk would.
         store.file = File::open(&path).unwrap();
-        assert!(matches!(store.save(&at_term(first, 1)), Err(StoreError::Io { .. })));
-        store.save(&at_term(first, 2)).unwrap();
+        assert!(matches!(store.save(&at_term(&first, 1)), Err(StoreError::Io { .. })));
+        store.save(&at_term(&first, 2)).unwrap();
         assert_ne!(inode(&path), before);
         drop(store);
-        assert_eq!(Store::open(&path).unwrap().1, at_term(first, 2));
+        assert_eq!(Store::open(&path).unwrap().1, at_term(&first, 2));
+    }
+
+    #[test]
+    fn the_largest_record_fits_a_slot() {
+        let (_folder, path) = store();
+        let (mut store, first) = Store::open(&path).unwrap();
+        let incarnation = Incarnation { install_salt: [0xFF; 8], boot: Boot(u32::MAX), session: Session(u32::MAX) };
+        let peers = (0..PEERS_MAX).map(|_| KnownPeer { id: NodeId(u16::MAX), incarnation }).collect();
+        let (boot, term, vote) = (Boot(u32::MAX), Term(u64::MAX), Some(NodeId(u16::MAX)));
+        let largest = Record { boot, term, vote, retired: true, peers, ..first };
+        store.save(&largest).unwrap();
+        drop(store);
+        assert_eq!(Store::open(&path).unwrap().1, largest);
+        assert_eq!(read(&path).unwrap(), largest);
+    }
+
+    #[test]
+    fn the_record_of_a_running_node_can_be_looked_at() {
+        let (_folder, path) = store();
+        let (mut store, first) = Store::open(&path).unwrap();
+        store.save(&at_term(&first, 7)).unwrap();
+        assert_eq!(read(&path).unwrap(), at_term(&first, 7));
+        fs::write(&path, [0; 5000]).unwrap();
+        assert!(matches!(read(&path), Err(StoreError::Lost(_))));
     }
 
     proptest::proptest! {

@@ -1,5 +1,8 @@
 //! TLS for every protocol: rustls with *ring*, and nothing else.
 
+mod identity;
+mod refusal;
+
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -11,6 +14,11 @@ use rustls::{
     pki_types::{CertificateDer, pem, pem::PemObject as _},
 };
 use thiserror::Error;
+
+pub use self::{
+    identity::Identity,
+    refusal::{Refusal, describe},
+};
 
 /// Makes *ring* the process's cryptography. Called first thing in `main`; calling it again is harmless.
 ///
@@ -45,37 +53,129 @@ pub enum TlsError {
         /// What went wrong.
         reason: rustls::Error,
     },
+    /// The file of the private key cannot be read.
+    #[error("cannot read the private key {path}: {reason}", path = .path.display())]
+    Key {
+        /// What was read.
+        path: PathBuf,
+        /// What went wrong.
+        reason: String,
+    },
+    /// Others than its owner may read or change the private key.
+    #[error(
+        "{path}: others may read or change the private key (mode {mode:04o}); run: chmod 600 {path} (a secret mounted by \
+         Docker or Kubernetes: set its mode to 0440, owned by root)",
+        path = .path.display()
+    )]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// Certificate and key do not belong together, or cannot be used.
+    #[error("{certificate} with {key}: {reason}", certificate = .certificate.display(), key = .key.display())]
+    Identity {
+        /// File of the certificate.
+        certificate: PathBuf,
+        /// File of the key.
+        key: PathBuf,
+        /// What is wrong.
+        reason: rustls::Error,
+    },
     /// The provider supports no TLS version.
     #[error("no TLS version is available: {0}")]
     Versions(rustls::Error),
 }
 
-/// How a client decides whom to trust: the certificate authorities in the PEM file, or Mozilla's if none is given.
-///
-/// A given file replaces Mozilla's list: whoever runs their own authority means to trust that one alone.
-///
-/// # Errors
-/// [`TlsError`], naming the file.
-pub fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, TlsError> {
-    let roots = match ca_file {
-        Some(path) => read_roots(path)?,
-        None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
-    };
-    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(TlsError::Versions)?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+/// How a process protects its connections. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    client: Arc<ClientConfig>,
+    authorities: Option<Authorities>,
+    identity: Option<Identity>,
 }
 
-fn read_roots(path: &Path) -> Result<RootCertStore, TlsError> {
-    let unreadable = |reason| TlsError::File { path: path.to_owned(), reason };
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
-        roots
-            .add(certificate.map_err(unreadable)?)
-            .map_err(|reason| TlsError::Certificate { path: path.to_owned(), reason })?;
+/// The authorities that somebody chose.
+#[derive(Clone, Debug)]
+struct Authorities {
+    file: Arc<Path>,
+    certificates: Arc<[CertificateDer<'static>]>,
+}
+
+impl Tls {
+    /// Trusts the authorities in the PEM file `ca`, or Mozilla's list if none is given, and has no certificate.
+    ///
+    /// A given file replaces Mozilla's list: whoever runs their own authority means to trust that one alone.
+    ///
+    /// # Errors
+    /// [`TlsError`], naming the file.
+    pub fn new(ca: Option<&Path>) -> Result<Self, TlsError> {
+        let authorities = ca.map(Authorities::read).transpose()?;
+        let roots = match &authorities {
+            Some(authorities) => authorities.store()?,
+            None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
+        };
+        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(TlsError::Versions)?;
+        let client = Arc::new(builder.with_root_certificates(roots).with_no_client_auth());
+        Ok(Self { client, authorities, identity: None })
     }
-    if roots.is_empty() { Err(TlsError::Empty(path.to_owned())) } else { Ok(roots) }
+
+    /// The same, with a certificate of our own for whoever connects to us.
+    #[must_use]
+    pub fn with_identity(self, identity: Identity) -> Self {
+        Self { identity: Some(identity), ..self }
+    }
+
+    /// How we connect to others.
+    #[must_use]
+    pub fn client(&self) -> Arc<ClientConfig> {
+        self.client.clone()
+    }
+
+    /// How others connect to us; `None`: unencrypted.
+    #[must_use]
+    pub fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
+    }
+
+    /// File of the authorities, if one was given.
+    #[must_use]
+    pub fn ca(&self) -> Option<&Path> {
+        self.authorities.as_ref().map(|authorities| &*authorities.file)
+    }
+
+    /// The authorities of that file, as DER; none: Mozilla's.
+    #[must_use]
+    pub fn authorities(&self) -> &[CertificateDer<'static>] {
+        self.authorities.as_ref().map_or(&[], |authorities| &authorities.certificates)
+    }
+}
+
+impl Authorities {
+    fn read(path: &Path) -> Result<Self, TlsError> {
+        let certificates = read_certificates(path)?;
+        Ok(Self { file: path.into(), certificates: certificates.into() })
+    }
+
+    fn store(&self) -> Result<RootCertStore, TlsError> {
+        let mut roots = RootCertStore::empty();
+        for certificate in &*self.certificates {
+            roots
+                .add(certificate.clone())
+                .map_err(|reason| TlsError::Certificate { path: self.file.to_path_buf(), reason })?;
+        }
+        Ok(roots)
+    }
+}
+
+fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let unreadable = |reason| TlsError::File { path: path.to_owned(), reason };
+    let certificates = CertificateDer::pem_file_iter(path).map_err(unreadable)?;
+    let certificates = certificates.collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
+    if certificates.is_empty() { Err(TlsError::Empty(path.to_owned())) } else { Ok(certificates) }
 }
 
 #[cfg(test)]
@@ -91,12 +191,12 @@ mod tests {
 
     #[test]
     fn without_a_file_the_public_authorities_are_trusted() {
-        client_config(None).unwrap();
+        Tls::new(None).unwrap();
     }
 
     #[test]
     fn a_missing_file_is_named_in_the_error() {
-        let error = client_config(Some(Path::new("/no/such/ca.pem"))).unwrap_err();
+        let error = Tls::new(Some(Path::new("/no/such/ca.pem"))).unwrap_err();
         assert!(error.to_string().contains("/no/such/ca.pem"), "{error}");
     }
 
@@ -105,7 +205,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ca.pem");
         std::fs::write(&path, "not a certificate\n").unwrap();
-        assert!(matches!(client_config(Some(&path)), Err(TlsError::Empty(_))));
+        assert!(matches!(Tls::new(Some(&path)), Err(TlsError::Empty(_))));
     }
 
     #[test]
@@ -113,6 +213,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ca.pem");
         std::fs::write(&path, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
-        assert!(matches!(client_config(Some(&path)), Err(TlsError::Certificate { .. })));
+        assert!(matches!(Tls::new(Some(&path)), Err(TlsError::Certificate { .. })));
     }
 }

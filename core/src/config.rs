@@ -3,7 +3,12 @@
 use embassy_time::Duration;
 use heapless::Vec;
 
-use crate::types::{ClusterId, NodeId, Suffrage};
+use crate::{
+    quorum::majority,
+    secure::KeyRing,
+    time::clamp,
+    types::{ClusterId, NodeId, Suffrage},
+};
 
 /// Members of a cluster, at most: votes are tallied in the bits of one word.
 pub const MEMBERS_MAX: usize = 64;
@@ -51,7 +56,9 @@ impl Member {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Timing {
-    /// Time between a leader's heartbeats.
+    /// Time between a leader's heartbeats, at most half the shortest election timeout. A heartbeat counts, and carries a
+    /// lease on, only if it echoes an answer younger than that timeout: leadership is steady while the interval and a
+    /// round trip together are shorter, and every datagram more that may be lost takes another interval.
     pub heartbeat_interval: Duration,
     /// Shortest wait for a heartbeat before an election; also how long a voter stands by a leader it has heard.
     pub election_timeout_min: Duration,
@@ -86,8 +93,8 @@ pub enum ConfigError {
     NoVoter,
     /// The heartbeat interval is not above zero.
     HeartbeatZero,
-    /// The shortest election timeout is not above the heartbeat interval.
-    TimeoutNotAboveHeartbeat,
+    /// The shortest election timeout is below twice the heartbeat interval ([`Timing::heartbeat_interval`]).
+    TimeoutBelowTwoHeartbeats,
     /// The shortest election timeout is above the longest.
     TimeoutRangeReversed,
     /// A timeout is below a millisecond's resolution or above an hour.
@@ -104,8 +111,8 @@ impl core::fmt::Display for ConfigError {
             Self::TooManyMembers => f.write_str("too many members"),
             Self::NoVoter => f.write_str("no member is a voter, so nobody may become leader"),
             Self::HeartbeatZero => f.write_str("the heartbeat interval is zero"),
-            Self::TimeoutNotAboveHeartbeat => {
-                f.write_str("the shortest election timeout is not above the heartbeat interval")
+            Self::TimeoutBelowTwoHeartbeats => {
+                f.write_str("the shortest election timeout is below twice the heartbeat interval")
             }
             Self::TimeoutRangeReversed => f.write_str("the shortest election timeout is above the longest"),
             Self::TimeoutOutOfRange => f.write_str("an election timeout is below 2 ms or above an hour"),
@@ -119,53 +126,59 @@ impl core::error::Error for ConfigError {}
 /// Everything a node must know before it starts; valid once made.
 #[derive(Clone, Debug)]
 pub struct Config<const PEERS_MAX: usize> {
-    pub(crate) own: Member,
-    pub(crate) cluster: ClusterId,
+    pub(crate) settings: Settings,
     pub(crate) peers: Vec<Member, PEERS_MAX, u8>,
-    pub(crate) timing: Timing,
     pub(crate) seed: u64,
+}
+
+/// What of it a node must know for as long as it runs. What is used most comes first, as in [`crate::election::Election`].
+#[derive(Clone, Debug)]
+#[repr(C)]
+pub(crate) struct Settings {
+    pub(crate) own: Member,
+    /// Votes that make a majority of the voters.
+    pub(crate) quorum: u32,
+    pub(crate) timing: Ticks,
+    pub(crate) cluster: ClusterId,
+    pub(crate) keys: KeyRing,
+}
+
+/// The timing in ticks: an hour, the longest there is, has fewer than 2^32.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ticks {
+    pub(crate) heartbeat_interval: u32,
+    pub(crate) election_timeout_min: u32,
+    pub(crate) election_timeout_max: u32,
+    pub(crate) clock_drift_max_percent: u8,
 }
 
 impl<const PEERS_MAX: usize> Config<PEERS_MAX> {
     /// Checks and keeps a configuration: `members` includes this node, `id`. The `seed` spreads election timeouts and
-    /// must differ between nodes; it is no secret.
+    /// makes the number of a start: draw it anew for every start, from whatever randomness there is. It is no secret.
     ///
     /// # Errors
     /// [`ConfigError`], the first mistake found.
+    #[cfg_attr(target_os = "none", inline(never))]
     pub fn new(
         cluster: ClusterId,
         id: NodeId,
         members: &[Member],
         timing: Timing,
+        keys: KeyRing,
         seed: u64,
     ) -> Result<Self, ConfigError> {
-        check_timing(&timing)?;
-        if members.len() > MEMBERS_MAX {
-            return Err(ConfigError::TooManyMembers);
-        }
-        let mut own = None;
+        let Checked { own, timing, quorum } = check(id, members, &timing, PEERS_MAX)?;
         let mut peers = Vec::new();
-        for (position, member) in members.iter().enumerate() {
-            if members.iter().take(position).any(|earlier| earlier.id == member.id) {
-                return Err(ConfigError::DuplicateId(member.id));
-            }
-            if member.id == id {
-                own = Some(*member);
-            } else {
-                peers.push(*member).map_err(|_| ConfigError::TooManyMembers)?;
-            }
+        for member in members.iter().filter(|member| member.id != id) {
+            let _ = peers.push(*member);
         }
-        let own = own.ok_or(ConfigError::OwnIdMissing)?;
-        if !members.iter().any(|member| member.suffrage == Suffrage::Voter) {
-            return Err(ConfigError::NoVoter);
-        }
-        Ok(Self { own, cluster, peers, timing, seed })
+        Ok(Self { settings: Settings { own, cluster, timing, quorum, keys }, peers, seed })
     }
 
     /// This node's own identity.
     #[must_use]
     pub fn id(&self) -> NodeId {
-        self.own.id
+        self.settings.own.id
     }
 
     /// The other members.
@@ -173,12 +186,63 @@ impl<const PEERS_MAX: usize> Config<PEERS_MAX> {
     pub fn peers(&self) -> &[Member] {
         &self.peers
     }
+
+    /// This node and the other members.
+    pub(crate) fn members(&self) -> impl Iterator<Item = &Member> {
+        self.peers.iter().chain([&self.settings.own])
+    }
+
+    /// One of something for every peer, in the same order. `collect` would link a panic for want of room.
+    pub(crate) fn map_peers<T>(&self, make: impl FnMut(&Member) -> T) -> Vec<T, PEERS_MAX, u8> {
+        let mut all = Vec::new();
+        for one in self.peers.iter().map(make) {
+            let _ = all.push(one);
+        }
+        all
+    }
 }
 
-fn check_timing(timing: &Timing) -> Result<(), ConfigError> {
-    const TIMEOUT_MIN: Duration = Duration::from_millis(2);
-    const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
-    if timing.heartbeat_interval == Duration::from_ticks(0) {
+/// What is kept of a configuration beside its secrets and the peers.
+struct Checked {
+    own: Member,
+    timing: Ticks,
+    quorum: u32,
+}
+
+/// Once for all capacities, and before there is a key to be wiped.
+#[cfg_attr(target_os = "none", inline(never))]
+fn check(id: NodeId, members: &[Member], timing: &Timing, peers_max: usize) -> Result<Checked, ConfigError> {
+    let timing = check_timing(timing)?;
+    if members.len() > MEMBERS_MAX || members.len() > peers_max.saturating_add(1) {
+        return Err(ConfigError::TooManyMembers);
+    }
+    let (mut own, mut has_voter, mut votes) = (None, false, 0_u32);
+    let mut rest = members;
+    while let [member, others @ ..] = rest {
+        if others.iter().any(|other| other.id == member.id) {
+            return Err(ConfigError::DuplicateId(member.id));
+        }
+        if member.id == id {
+            own = Some(*member);
+        }
+        has_voter |= member.suffrage == Suffrage::Voter;
+        votes = votes.saturating_add(member.suffrage.votes().into());
+        rest = others;
+    }
+    let own = own.ok_or(ConfigError::OwnIdMissing)?;
+    if has_voter { Ok(Checked { own, timing, quorum: majority(votes) }) } else { Err(ConfigError::NoVoter) }
+}
+
+fn check_timing(timing: &Timing) -> Result<Ticks, ConfigError> {
+    const TIMEOUT_MIN: u32 = Duration::from_millis(2).as_ticks() as u32;
+    const TIMEOUT_MAX: u32 = Duration::from_secs(3600).as_ticks() as u32;
+    let timing = Ticks {
+        heartbeat_interval: clamp(timing.heartbeat_interval.as_ticks()),
+        election_timeout_min: clamp(timing.election_timeout_min.as_ticks()),
+        election_timeout_max: clamp(timing.election_timeout_max.as_ticks()),
+        clock_drift_max_percent: timing.clock_drift_max_percent,
+    };
+    if timing.heartbeat_interval == 0 {
         return Err(ConfigError::HeartbeatZero);
     }
     if timing.election_timeout_min > timing.election_timeout_max {
@@ -187,21 +251,22 @@ fn check_timing(timing: &Timing) -> Result<(), ConfigError> {
     if timing.election_timeout_min < TIMEOUT_MIN || timing.election_timeout_max > TIMEOUT_MAX {
         return Err(ConfigError::TimeoutOutOfRange);
     }
-    if timing.election_timeout_min <= timing.heartbeat_interval {
-        return Err(ConfigError::TimeoutNotAboveHeartbeat);
+    if timing.election_timeout_min / 2 < timing.heartbeat_interval {
+        return Err(ConfigError::TimeoutBelowTwoHeartbeats);
     }
     if timing.clock_drift_max_percent >= 50 {
         return Err(ConfigError::DriftTooLarge);
     }
-    Ok(())
+    Ok(timing)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secure::Key;
 
     fn config(id: u16, members: &[Member], timing: Timing) -> Result<Config<4>, ConfigError> {
-        Config::new(ClusterId([0; 16]), NodeId(id), members, timing, 1)
+        Config::new(ClusterId([0; 16]), NodeId(id), members, timing, KeyRing::new(Key::new(1, [1; 32])), 1)
     }
 
     #[test]
@@ -216,7 +281,7 @@ mod tests {
             (1, &[1; 65].map(Member::voter), local, ConfigError::TooManyMembers),
             (1, &[Member::witness(1), Member::observer(2)], local, ConfigError::NoVoter),
             (1, &three, Timing { heartbeat_interval: ms(0), ..local }, ConfigError::HeartbeatZero),
-            (1, &three, Timing { heartbeat_interval: ms(150), ..local }, ConfigError::TimeoutNotAboveHeartbeat),
+            (1, &three, Timing { heartbeat_interval: ms(76), ..local }, ConfigError::TimeoutBelowTwoHeartbeats),
             (1, &three, Timing { election_timeout_min: ms(301), ..local }, ConfigError::TimeoutRangeReversed),
             (1, &three, Timing { election_timeout_max: ms(3_600_001), ..local }, ConfigError::TimeoutOutOfRange),
             (1, &three, Timing { election_timeout_min: ms(1), ..local }, ConfigError::TimeoutOutOfRange),

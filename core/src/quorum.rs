@@ -11,6 +11,14 @@ pub(crate) const SELF: Voter = 63;
 pub(crate) struct Tally(u64);
 
 impl Tally {
+    /// This node alone.
+    pub(crate) const OWN: Self = Self(1 << SELF);
+
+    /// Whether this node is among them.
+    pub(crate) fn has_own(self) -> bool {
+        self.0 & Self::OWN.0 != 0
+    }
+
     pub(crate) fn insert(&mut self, voter: Voter) {
         self.0 |= bit(voter);
     }
@@ -19,8 +27,14 @@ impl Tally {
         self.0 & bit(voter) != 0
     }
 
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn count(self) -> u32 {
-        self.0.count_ones()
+        let (mut rest, mut count) = (self.0, 0);
+        while rest != 0 {
+            rest &= rest.wrapping_sub(1);
+            count += 1;
+        }
+        count
     }
 }
 
@@ -29,6 +43,7 @@ pub(crate) const fn majority(voters: u32) -> u32 {
     voters / 2 + 1
 }
 
+#[cfg_attr(target_os = "none", inline(never))]
 fn bit(voter: Voter) -> u64 {
     u32::try_from(voter).ok().and_then(|shift| 1_u64.checked_shl(shift)).unwrap_or(0)
 }

@@ -1,4 +1,4 @@
-//! Counts, and the reason of the latest change of state.
+//! Counts, and the reasons of the latest change and of what stands in the way.
 
 use embassy_time::Instant;
 
@@ -65,6 +65,11 @@ pub enum Reason {
         /// The term.
         term: Term,
     },
+    /// It was told of a later term from outside the cluster.
+    TermRaised {
+        /// The term.
+        term: Term,
+    },
     /// It led, and has not heard from a quorum for an election timeout.
     QuorumLost,
     /// It is handing its leadership over.
@@ -76,13 +81,42 @@ pub enum Reason {
     HandoverFailed,
     /// It was told not to campaign.
     Paused,
+    /// Its peers know another start of it than this one.
+    Retired,
+}
+
+impl core::fmt::Display for Reason {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Started => f.write_str("just started"),
+            Self::LeaderHeard { leader } => write!(f, "heard leader {}", leader.0),
+            Self::LeaderSilent { ago_ms: u32::MAX } => f.write_str("no leader heard since the start"),
+            Self::LeaderSilent { ago_ms } => write!(f, "no leader heard for {ago_ms} ms"),
+            Self::PreVoteRefused { by, verdict } => write!(f, "pre-vote refused by {}: {verdict}", by.0),
+            Self::Campaigned { released: Term(0) } => f.write_str("asked for votes"),
+            Self::Campaigned { released } => write!(f, "asked for votes, as the leader of term {} let go", released.0),
+            Self::VoteRefused { by, verdict } => write!(f, "vote refused by {}: {verdict}", by.0),
+            Self::ElectionUndecided { votes } => write!(f, "election undecided, votes: {votes}"),
+            Self::VotedFor { candidate } => write!(f, "voted for {}", candidate.0),
+            Self::Elected { votes } => write!(f, "elected, votes: {votes}"),
+            Self::HigherTerm { from, term } => write!(f, "heard of term {} from {}", term.0, from.0),
+            Self::TermRaised { term } => write!(f, "told of term {} from outside", term.0),
+            Self::QuorumLost => f.write_str("lost contact with a quorum"),
+            Self::HandingOver { to } => write!(f, "handing over to {}", to.0),
+            Self::HandoverFailed => f.write_str("the successor did not take over in time"),
+            Self::Paused => f.write_str("told not to campaign"),
+            Self::Retired => f.write_str("retired"),
+        }
+    }
 }
 
 /// Counts since the start; they stop at the largest number.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Stats {
-    /// The latest change or obstacle, and when it came.
+    /// The latest change of what the node is, and when it came.
+    pub change: (Instant, Reason),
+    /// The latest change or obstacle: that change, or a refusal after it.
     pub latest: (Instant, Reason),
     /// Pre-vote rounds begun.
     pub pre_votes: u32,
@@ -99,6 +133,7 @@ pub struct Stats {
 impl Stats {
     pub(crate) const fn new(now: Instant) -> Self {
         Self {
+            change: (now, Reason::Started),
             latest: (now, Reason::Started),
             pre_votes: 0,
             elections: 0,
@@ -110,5 +145,8 @@ impl Stats {
 
     pub(crate) fn note(&mut self, now: Instant, reason: Reason) {
         self.latest = (now, reason);
+        if !matches!(reason, Reason::PreVoteRefused { .. } | Reason::VoteRefused { .. }) {
+            self.change = self.latest;
+        }
     }
 }

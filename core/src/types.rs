@@ -1,5 +1,8 @@
 //! Identities, and the record that must survive a crash.
 
+mod record;
+
+use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
 /// Identity of a node, unique in its cluster.
@@ -17,17 +20,43 @@ pub struct ClusterId(pub [u8; 16]);
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Term(pub u64);
 
-impl Term {
-    /// The term after this one; the last one follows itself.
-    pub(crate) const fn next(self) -> Self {
-        Self(self.0.saturating_add(1))
-    }
-}
-
 /// Number of a start of a node, counted from 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Boot(pub u32);
+
+/// Number of a start, drawn at random: tells two starts with one boot apart. Never 0, which stands for none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Session(pub u32);
+
+/// One start of one installation of a node. All zero if none is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Incarnation {
+    /// Random bytes of the installation.
+    pub install_salt: [u8; 8],
+    /// Number of the start.
+    pub boot: Boot,
+    /// Its random number.
+    pub session: Session,
+}
+
+impl Incarnation {
+    pub(crate) fn is_known(&self) -> bool {
+        self.session != Session(0)
+    }
+}
+
+/// The latest start of a peer that has proven itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct KnownPeer {
+    /// The peer.
+    pub id: NodeId,
+    /// Its start.
+    pub incarnation: Incarnation,
+}
 
 /// Part a member plays in elections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,14 +91,25 @@ pub enum Role {
     Leader,
 }
 
-/// The record that must survive a crash, whole: what a node has promised to others.
+impl core::fmt::Display for Role {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Follower => "follower",
+            Self::PreCandidate => "pre-candidate",
+            Self::Candidate => "candidate",
+            Self::Leader => "leader",
+        })
+    }
+}
+
+/// The record that must survive a crash, whole: what a node has promised to others, and whom it has met.
 ///
 /// Write it so that after a crash at any moment either the old or the new record is read, and hand it back to
 /// [`crate::Endpoint::handle_persisted`] only when it is on stable storage. A node that has lost its record must not
 /// start again under its id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Saved {
+pub struct Saved<const PEERS_MAX: usize> {
     /// Random bytes drawn when the node was provisioned: tells two devices with one id apart.
     pub install_salt: [u8; 8],
     /// Number of this start.
@@ -78,34 +118,24 @@ pub struct Saved {
     pub term: Term,
     /// Who got this node's vote in that term; never changes within a term.
     pub vote: Option<NodeId>,
+    /// Peers have shown that this record is not the one they know of this node: it must never speak again.
+    pub retired: bool,
+    /// The peers' latest starts, in the order of the configuration.
+    pub peers: Vec<KnownPeer, PEERS_MAX, u8>,
 }
 
-impl Saved {
-    /// Largest encoding, bytes.
-    pub const SIZE_MAX: usize = 8 + 5 + 10 + 4;
-
+impl<const PEERS_MAX: usize> Saved<PEERS_MAX> {
     /// The record of a node that has never run.
     #[must_use]
     pub const fn provision(install_salt: [u8; 8]) -> Self {
-        Self { install_salt, boot: Boot(0), term: Term(0), vote: None }
+        Self { install_salt, boot: Boot(0), term: Term(0), vote: None, retired: false, peers: Vec::new() }
     }
 
-    /// Encodes the record into `buffer` and returns the part used.
-    ///
-    /// # Errors
-    /// None that a record can cause: the buffer holds the largest.
-    pub fn encode<'a>(&self, buffer: &'a mut [u8; Self::SIZE_MAX]) -> Result<&'a mut [u8], postcard::Error> {
-        postcard::to_slice(self, buffer)
-    }
-
-    /// Decodes a record, the whole of `bytes`.
-    ///
-    /// # Errors
-    /// The bytes are not a record.
-    pub fn decode(bytes: &[u8]) -> Result<Self, postcard::Error> {
-        match postcard::take_from_bytes(bytes)? {
-            (saved, []) => Ok(saved),
-            _ => Err(postcard::Error::DeserializeBadEncoding),
+    /// Counts a start. A node that has no number left for it retires.
+    pub(crate) const fn count_start(&mut self) {
+        match self.boot.0.checked_add(1) {
+            Some(boot) => self.boot.0 = boot,
+            None => self.retired = true,
         }
     }
 }

@@ -1,9 +1,15 @@
 //! Messages between nodes: postcard, from and into buffers of the caller.
 
-use embassy_time::{Duration, Instant};
+mod message;
+
+use embassy_time::Instant;
 use serde::{Deserialize, Serialize};
 
-use crate::types::Term;
+use crate::{
+    numbers::{Reader, Writer},
+    time::millis,
+    types::Term,
+};
 
 /// Bytes of the largest datagram.
 pub const DATAGRAM_SIZE_MAX: usize = 128;
@@ -16,18 +22,17 @@ pub struct Stamp(pub u64);
 impl Stamp {
     /// The stamp of `instant`.
     #[must_use]
+    #[cfg_attr(target_os = "none", inline(never))]
+    #[cfg_attr(not(target_os = "none"), inline)]
     pub fn of(instant: Instant) -> Self {
-        Self(instant.as_millis())
+        Self(millis(instant.as_ticks()))
     }
 
     /// Its moment, up to a millisecond before the instant it was made from.
+    #[cfg_attr(target_os = "none", inline(never))]
+    #[cfg_attr(not(target_os = "none"), inline)]
     pub(crate) fn instant(self) -> Instant {
-        Instant::try_from_millis(self.0).unwrap_or(Instant::MAX)
-    }
-
-    /// Time since then on the same clock; none for a stamp of the future, which this clock did not make.
-    pub(crate) fn age(self, now: Instant) -> Option<Duration> {
-        now.checked_duration_since(self.instant())
+        Instant::from_millis(self.0.min(Instant::MAX.as_millis()))
     }
 }
 
@@ -75,6 +80,9 @@ pub enum Body {
         round: Stamp,
         /// Yes, or why not.
         verdict: Verdict,
+        /// Voter's clock, which a new leader's first heartbeat echoes if the voter's answer to the request for its vote
+        /// is still under way.
+        sent: Stamp,
     },
     /// "Vote for me in this term."
     Vote {
@@ -102,9 +110,9 @@ pub enum Body {
 pub enum Verdict {
     /// Yes.
     Granted,
-    /// No: the voter stands by a leader that it heard this long ago, milliseconds.
+    /// No: the voter stands by a leader that it heard this long ago.
     HeardLeader {
-        /// Milliseconds.
+        /// Milliseconds; the largest number if it has just started, and may have made a promise before.
         ago_ms: u32,
     },
     /// No: the candidate's term is over.
@@ -115,15 +123,33 @@ pub enum Verdict {
     NotEligible,
 }
 
+impl core::fmt::Display for Verdict {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Granted => f.write_str("granted"),
+            Self::HeardLeader { ago_ms: u32::MAX } => {
+                f.write_str("may have promised to follow another before its start")
+            }
+            Self::HeardLeader { ago_ms } => write!(f, "heard leader {ago_ms} ms ago"),
+            Self::StaleTerm => f.write_str("that term is over"),
+            Self::AlreadyVoted => f.write_str("voted for another"),
+            Self::NotEligible => f.write_str("has no vote, or the candidate may not lead"),
+        }
+    }
+}
+
 /// Encodes a message into `buffer` and returns the bytes used.
-pub(crate) fn encode(message: &Message, buffer: &mut [u8]) -> Option<usize> {
-    postcard::to_slice(message, buffer).ok().map(|used| used.len())
+#[cfg_attr(target_os = "none", inline(never))]
+pub fn encode(message: &Message, buffer: &mut [u8]) -> Option<usize> {
+    let mut writer = Writer::new(buffer);
+    writer.put_message(message);
+    writer.finish().map(|used| used.len())
 }
 
 /// Decodes a message, the whole of `bytes`.
-pub(crate) fn decode(bytes: &[u8]) -> Option<Message> {
-    match postcard::take_from_bytes(bytes) {
-        Ok((message, [])) => Some(message),
-        _ => None,
-    }
+#[cfg_attr(target_os = "none", inline(never))]
+pub fn decode(bytes: &[u8]) -> Option<Message> {
+    let mut reader = Reader::new(bytes);
+    let message = reader.take_message();
+    reader.ends_well().then_some(message)
 }

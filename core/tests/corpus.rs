@@ -2,11 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a corpus that cannot be read fails the test")]
 
-#[path = "common/operations.rs"]
-mod operations;
-#[path = "common/subject.rs"]
-mod subject;
-
+use crate::common::door;
+use crate::common::subject;
 use std::{fs, path::Path};
 
 /// Plays every file of a target's corpus.
@@ -35,4 +32,14 @@ fn messages() {
 #[test]
 fn operation_sequences() {
     replay("operations", |bytes| subject::read(bytes).iter().for_each(subject::hold_operations));
+}
+
+#[test]
+fn open() {
+    replay("open", door::hold_shut);
+}
+
+#[test]
+fn sealed() {
+    replay("sealed", door::hold_sealed);
 }

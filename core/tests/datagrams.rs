@@ -1,13 +1,8 @@
 //! Bytes and operations from anywhere: nothing panics, and what is refused changes nothing. The fuzz targets in
 //! `tests/fuzz` hold the core to the same.
 
-#[path = "common/operations.rs"]
-mod operations;
-#[path = "common/subject.rs"]
-mod subject;
-
+use crate::common::subject::{self, Conversation, Stage, Story, Subject};
 use proptest::prelude::*;
-use subject::{Conversation, Stage, Story, Subject};
 use symphony_core::Role;
 
 fn bytes(max: usize) -> impl Strategy<Value = Vec<u8>> {

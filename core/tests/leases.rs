@@ -1,11 +1,8 @@
 //! What Ongaro's thesis ("Consensus: Bridging Theory and Practice", 2014) asks of a leader's contact with its majority and
 //! of leases (chapter 6), rule by rule, and leases as tables.
 
-#[path = "common/solo.rs"]
-mod solo;
-
-use solo::{HEARTBEAT, Solo, TIMEOUT_MAX, TIMEOUT_MIN, saved, voters};
-use symphony_core::{Body, Command, Duration, Member, Reason, Role, Timing};
+use crate::common::solo::{GRANTED, HEARTBEAT, Said, Solo, TIMEOUT_MAX, TIMEOUT_MIN, only, saved, voters};
+use symphony_core::{Body, Command, Duration, Member, Message, Reason, Role, Stamp, Term, Timing, Verdict};
 
 /// Section 6.2: a leader steps down when an election timeout passes without a round of heartbeats that a majority
 /// answers; it counts from when the heartbeats were sent.
@@ -130,6 +127,14 @@ fn only_promises_to_this_leadership_make_a_lease() {
     }
     solo.get(2, 5, future);
     assert_eq!(solo.node.lease(solo.now), None, "to a heartbeat that is not sent yet");
+    for end_of_time in [u64::MAX / 1000, u64::MAX] {
+        let mut never = solo.promise(0, u64::from(u32::MAX));
+        if let Body::HeartbeatReply { echo, .. } = &mut never {
+            echo.0 = end_of_time;
+        }
+        solo.get(2, 5, never);
+        assert_eq!(solo.node.lease(solo.now), None, "to a heartbeat that no clock can send");
+    }
     solo.get(2, 5, solo.promise(0, TIMEOUT_MIN));
     assert!(solo.node.lease(solo.now).is_some());
     solo.get(3, 5, solo.promise(0, 3_600_000));
@@ -149,4 +154,123 @@ fn a_leader_that_hands_over_has_no_lease() {
     solo.answer(2, 0);
     solo.answer(3, 0);
     assert_eq!(solo.node.lease(solo.now), None);
+}
+
+/// A voter whose vote is still under way when the others' votes win has shown its clock in its answer to the pre-vote: the
+/// first heartbeat is fresh to it.
+#[test]
+fn the_first_heartbeat_echoes_the_clock_of_a_late_voter() {
+    let mut solo = Solo::voters(3);
+    let asked = solo.wait_for_pre_votes();
+    let Body::PreVote { round } = asked[0].1.body else { panic!("{asked:?}") };
+    solo.pre_elect(&asked);
+    solo.get(3, 4, Body::PreVoteReply { round, verdict: Verdict::Granted, sent: Stamp(77) });
+    let said = solo.get(2, 5, GRANTED);
+    assert_eq!(echo_to(3, &said), Some(Stamp(77)), "{said:?}");
+}
+
+#[test]
+fn a_heartbeat_to_a_peer_that_was_never_heard_echoes_no_stamp() {
+    let said = Solo::voters(3).lead();
+    assert_eq!((echo_to(2, &said), echo_to(3, &said)), (Some(Stamp(9)), Some(Stamp(0))), "{said:?}");
+}
+
+/// The stamp that a heartbeat to this peer echoes.
+fn echo_to(peer: u16, said: &Said) -> Option<Stamp> {
+    said.iter().find_map(|(to, message)| match message.body {
+        Body::Heartbeat { echo, .. } if *to == peer => Some(echo),
+        _ => None,
+    })
+}
+
+/// The answer to a pre-vote may be overtaken by the vote: the vote shows the later moment.
+#[test]
+fn an_answer_that_was_overtaken_moves_no_clock_back() {
+    let mut solo = Solo::voters(5);
+    let asked = solo.wait_for_pre_votes();
+    let Body::PreVote { round } = asked[0].1.body else { panic!("{asked:?}") };
+    solo.pre_elect(&asked);
+    solo.get(4, 5, Body::VoteReply { verdict: Verdict::Granted, sent: Stamp(80) });
+    solo.get(4, 4, Body::PreVoteReply { round, verdict: Verdict::Granted, sent: Stamp(77) });
+    let said = solo.get(2, 5, GRANTED);
+    assert_eq!(echo_to(4, &said), Some(Stamp(80)), "{said:?}");
+    assert_eq!(echo_to(3, &said), Some(Stamp(9)), "known from the answer that let the election begin: {said:?}");
+}
+
+/// An answer to its own pre-vote, from the leader that it has come to follow, is no heartbeat: those sent before it that
+/// come after it still count.
+#[test]
+fn a_follower_does_not_take_an_answer_to_its_pre_vote_for_a_heartbeat() {
+    let mut solo = Solo::voters(3);
+    let asked = solo.wait_for_pre_votes();
+    let Body::PreVote { round } = asked[0].1.body else { panic!("{asked:?}") };
+    let echo = Stamp::of(solo.now);
+    solo.get(2, 4, Body::Heartbeat { sent: Stamp(700), echo });
+    solo.get(2, 4, Body::PreVoteReply { round, verdict: Verdict::HeardLeader { ago_ms: 0 }, sent: Stamp(702) });
+    let said = solo.get(2, 4, Body::Heartbeat { sent: Stamp(701), echo });
+    assert!(matches!(only(&said).1.body, Body::HeartbeatReply { echo: Stamp(701), .. }), "{said:?}");
+}
+
+/// Section 6.4.1: a promise is made to the leader of a term. Who moves on before it has answered promises nothing in the
+/// term that it has moved to.
+#[test]
+fn a_heartbeat_of_an_earlier_term_is_promised_nothing() {
+    let mut solo = Solo::voters(3);
+    let echo = Stamp::of(solo.now);
+    solo.get_unsaved(2, 4, Body::Heartbeat { sent: Stamp(700), echo });
+    solo.get_unsaved(3, 5, Body::VoteReply { verdict: Verdict::StaleTerm, sent: Stamp(1) });
+    let body = Body::HeartbeatReply { echo: Stamp(0), sent: Stamp::of(solo.now), promise_ms: 0, available: true };
+    assert_eq!(only(&solo.settle()), (2, Message { term: Term(5), body }));
+    solo.hear(2, 5);
+    let late = only(&solo.hear(2, 4));
+    assert!(matches!(late.1, Message { term: Term(5), body: Body::HeartbeatReply { promise_ms: 0, .. } }), "{late:?}");
+}
+
+/// A peer's clock may have begun anew between two terms: the stamps of the earlier one say nothing of it.
+#[test]
+fn a_clock_is_learnt_anew_in_every_term() {
+    let mut solo = Solo::voters(3);
+    solo.get(3, 4, Body::Heartbeat { sent: Stamp(700), echo: Stamp(0) });
+    solo.get(2, 5, Body::VoteReply { verdict: Verdict::StaleTerm, sent: Stamp(1) });
+    let asked = solo.wait_for_pre_votes();
+    let Body::PreVote { round } = asked[0].1.body else { panic!("{asked:?}") };
+    solo.pre_elect(&asked);
+    solo.get(3, 5, Body::PreVoteReply { round, verdict: Verdict::Granted, sent: Stamp(77) });
+    let said = solo.get(2, 6, GRANTED);
+    assert_eq!(echo_to(3, &said), Some(Stamp(77)), "{said:?}");
+}
+
+#[test]
+fn a_lease_does_not_grow_when_the_clock_falls_back() {
+    let mut solo = Solo::voters(3);
+    solo.lead();
+    solo.answer(2, 0);
+    solo.wait(100);
+    let left = solo.node.lease(solo.now);
+    assert!(left.is_some_and(|left| left < Duration::from_millis(50)), "{left:?}");
+    assert_eq!(solo.node.lease(solo.now - Duration::from_millis(90)), left);
+    let answered = |solo: &Solo, now| solo.node.peers(now).map(|peer| peer.answered_ago_ms).collect::<Vec<_>>();
+    assert_eq!(answered(&solo, solo.now - Duration::from_millis(90)), answered(&solo, solo.now));
+}
+
+/// A node that has started may have promised to stand by a leader. It says so for a shortest timeout from when it could
+/// first speak, so that a peer who knows better can answer, however long its disk takes.
+#[test]
+fn the_grace_after_a_start_counts_from_the_first_save() {
+    let mut solo = Solo::voters(3);
+    solo.restart();
+    solo.pass(TIMEOUT_MAX * 3);
+    solo.save();
+    solo.pass(TIMEOUT_MIN - 1);
+    let verdict = |said: &Said| match only(said).1.body {
+        Body::VoteReply { verdict, .. } => Some(verdict),
+        _ => None,
+    };
+    let vote = Body::Vote { released: Term(0) };
+    assert_eq!(verdict(&solo.get(2, 5, vote)), Some(Verdict::HeardLeader { ago_ms: u32::MAX }));
+    assert_eq!(solo.disk.term, Term(4));
+    solo.pass(1);
+    assert_eq!(verdict(&solo.get(2, 5, vote)), Some(Verdict::Granted));
+    solo.pass(1);
+    assert_eq!(verdict(&solo.get(3, 6, vote)), Some(Verdict::Granted), "later saves give no more grace");
 }

@@ -2,10 +2,7 @@
 
 #![allow(clippy::panic, reason = "a test that goes wrong may panic")]
 
-#[path = "common/solo.rs"]
-mod solo;
-
-use solo::{HEARTBEAT, Solo, TIMEOUT_MAX, TIMEOUT_MIN};
+use crate::common::solo::{self, HEARTBEAT, Solo, TIMEOUT_MAX, TIMEOUT_MIN};
 use symphony_core::{
     Body, Command, CommandError, Duration, Instant, Member, NodeId, Reason, Role, Stamp, Term, Verdict,
 };
@@ -129,6 +126,25 @@ fn equals_and_lower_ones_get_nothing() {
     assert_eq!((solo.role(), solo.node.stats().latest.1), (Role::Leader, Reason::Elected { votes: 2 }));
 }
 
+#[test]
+fn a_leader_that_all_others_are_preferred_to_hands_over() {
+    let mut solo = Solo::new(&[Member::voter(1), Member::voter(2).with_priority(1), Member::voter(3).with_priority(2)]);
+    solo.lead();
+    assert_eq!(until_handed_over(&mut solo, &[2, 3]), Duration::from_millis(TIMEOUT_MAX * HOLD));
+    assert_eq!(handing_over_to(&solo), Some(3));
+}
+
+#[test]
+fn an_equal_gets_nothing_while_the_preferred_peer_is_silent() {
+    let mut solo = Solo::new(&[Member::voter(1), Member::voter(2), Member::voter(3).with_priority(1)]);
+    solo.lead();
+    for _ in 0..200 {
+        solo.answer(2, 0);
+        solo.wait(HEARTBEAT);
+    }
+    assert_eq!((solo.role(), solo.node.stats().latest.1), (Role::Leader, Reason::Elected { votes: 2 }));
+}
+
 /// Leads, hands over to node 3 in vain, and returns how long it waited before that.
 fn failed_transfer(solo: &mut Solo) -> Duration {
     let waited = until_handed_over(solo, &[2, 3]);
@@ -155,18 +171,110 @@ fn each_failed_transfer_doubles_the_wait_for_the_next_up_to_a_limit() {
     }
 }
 
-#[test]
-fn a_transfer_that_succeeds_ends_the_doubling() {
-    let mut solo = Solo::new(&[Member::voter(1), Member::voter(2), Member::voter(3).with_priority(1)]);
-    solo.lead();
-    failed_transfer(&mut solo);
-    until_handed_over(&mut solo, &[2, 3]);
+/// Hands over to node 3, which asks for this node's vote and gets it.
+fn voted_transfer(solo: &mut Solo) -> Duration {
+    let waited = until_handed_over(solo, &[2, 3]);
     let term = solo.term();
     solo.get(3, term + 1, Body::Vote { released: Term(term) });
     assert_eq!((solo.role(), solo.node.saved().vote), (Role::Follower, Some(NodeId(3))));
+    waited
+}
+
+/// Hears node 3 lead for so long.
+fn follow(solo: &mut Solo, ms: u64) {
+    let term = solo.term();
+    solo.hear(3, term);
+    for _ in 0..ms / HEARTBEAT {
+        solo.wait(HEARTBEAT);
+        solo.hear(3, term);
+    }
+    assert_eq!((solo.role(), solo.node.leader()), (Role::Follower, Some(NodeId(3))));
+    solo.pass(TIMEOUT_MAX);
+}
+
+/// A request for a vote is no success: who is heard by a minority alone asks for votes, and wins nothing.
+#[test]
+fn a_successor_that_is_voted_for_and_never_heard_doubles_the_wait() {
+    let mut solo = Solo::new(&[Member::voter(1), Member::voter(2), Member::voter(3).with_priority(1)]);
+    for doublings in [0, 1, 2, 3, 4, 5, 6, 6] {
+        solo.lead();
+        let waited = voted_transfer(&mut solo);
+        assert_eq!(waited, Duration::from_millis((TIMEOUT_MAX * HOLD) << doublings), "{doublings}");
+        solo.pass(TIMEOUT_MAX);
+    }
+}
+
+#[test]
+fn a_successor_that_leads_for_ten_timeouts_ends_the_doubling_and_no_earlier() {
+    for (led, doublings) in [(TIMEOUT_MAX * HOLD - HEARTBEAT, 2), (TIMEOUT_MAX * HOLD, 0)] {
+        let mut solo = Solo::new(&[Member::voter(1), Member::voter(2), Member::voter(3).with_priority(1)]);
+        solo.lead();
+        failed_transfer(&mut solo);
+        voted_transfer(&mut solo);
+        follow(&mut solo, led);
+        solo.lead();
+        assert_eq!(
+            until_handed_over(&mut solo, &[2, 3]),
+            Duration::from_millis((TIMEOUT_MAX * HOLD) << doublings),
+            "{led}"
+        );
+    }
+}
+
+/// Two short leaderships do not add up.
+#[test]
+fn a_successor_that_cannot_stay_does_not_end_the_doubling() {
+    let mut solo = Solo::new(&[Member::voter(1), Member::voter(2), Member::voter(3).with_priority(1)]);
+    solo.lead();
+    voted_transfer(&mut solo);
+    for _ in 0..2 {
+        follow(&mut solo, TIMEOUT_MAX * HOLD * 2 / 3);
+        solo.wait_for_pre_votes();
+    }
+    solo.lead();
+    assert_eq!(until_handed_over(&mut solo, &[2, 3]), Duration::from_millis(TIMEOUT_MAX * HOLD * 2));
+}
+
+#[test]
+fn another_leader_however_lasting_does_not_end_the_doubling() {
+    let mut solo = Solo::new(&[Member::voter(1), Member::voter(2), Member::voter(3).with_priority(1)]);
+    solo.lead();
+    voted_transfer(&mut solo);
+    let term = solo.term() + 1;
+    for _ in 0..TIMEOUT_MAX * HOLD * 2 / HEARTBEAT {
+        solo.hear(2, term);
+        solo.wait(HEARTBEAT);
+    }
     solo.pass(TIMEOUT_MAX);
     solo.lead();
-    assert_eq!(until_handed_over(&mut solo, &[2, 3]), Duration::from_millis(TIMEOUT_MAX * HOLD));
+    assert_eq!(until_handed_over(&mut solo, &[2, 3]), Duration::from_millis(TIMEOUT_MAX * HOLD * 2));
+}
+
+/// Node 4 is the more preferred and comes and goes; node 3 is healthy.
+#[test]
+fn a_preferred_peer_that_flaps_keeps_no_healthy_one_out() {
+    let mut solo = Solo::new(&[
+        Member::voter(1),
+        Member::voter(2),
+        Member::voter(3).with_priority(1),
+        Member::voter(4).with_priority(2),
+    ]);
+    solo.lead();
+    let begun = solo.now;
+    for beat in 0_u64.. {
+        for peer in [2, 3] {
+            solo.answer(peer, 0);
+        }
+        if beat % 20 < 10 {
+            solo.answer(4, 0);
+        }
+        solo.wait(HEARTBEAT);
+        if handing_over_to(&solo).is_some() {
+            break;
+        }
+        assert!(solo.now - begun < Duration::from_millis(TIMEOUT_MAX * HOLD * 2), "it never hands over");
+    }
+    assert_eq!(handing_over_to(&solo), Some(3));
 }
 
 #[test]

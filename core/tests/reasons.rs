@@ -1,14 +1,11 @@
 //! What a node tells its host: why it is what it is, counts, views, and errors.
 
-#[path = "common/solo.rs"]
-mod solo;
-
 use std::collections::BTreeSet;
 
-use solo::{CLUSTER, GRANTED, HEARTBEAT, Solo, TIMEOUT_MAX, TIMEOUT_MIN, VOTE, datagram, saved, voters};
+use crate::common::solo::{CLUSTER, GRANTED, HEARTBEAT, Solo, TIMEOUT_MAX, TIMEOUT_MIN, VOTE, keys, saved, voters};
 use symphony_core::{
-    Body, Command, CommandError, Config, ConfigError, DATAGRAM_SIZE_MAX, DatagramError, Duration, Event, Instant,
-    Member, Message, NodeId, Reason, Role, Stamp, Suffrage, Term, Timing, Verdict,
+    Body, Command, CommandError, Config, ConfigError, DatagramError, Duration, Election, Event, Instant, Member,
+    Message, NodeId, Reason, Role, Saved, Stamp, Suffrage, Term, Timing, Verdict,
 };
 
 fn reason(solo: &Solo) -> Reason {
@@ -104,8 +101,14 @@ fn a_leader_that_is_paused_hands_over_if_it_can_and_leaves_if_that_fails() {
     let mut solo = Solo::voters(3);
     solo.lead();
     solo.answer(3, 0);
-    for command in [Command::Resign, Command::Pause, Command::Transfer(Some(NodeId(2)))] {
-        assert_eq!(solo.node.handle_command(solo.now, command), Ok(()), "one transfer is under way");
+    for (command, result) in [
+        (Command::Resign, Ok(())),
+        (Command::Pause, Ok(())),
+        (Command::Transfer(None), Ok(())),
+        (Command::Transfer(Some(NodeId(3))), Ok(())),
+        (Command::Transfer(Some(NodeId(2))), Err(CommandError::HandingOver { to: NodeId(3) })),
+    ] {
+        assert_eq!(solo.node.handle_command(solo.now, command), result, "one transfer is under way");
         assert_eq!((solo.role(), reason(&solo)), (Role::Leader, Reason::HandingOver { to: NodeId(3) }));
     }
     let said = solo.settle();
@@ -123,7 +126,7 @@ fn a_leader_that_is_paused_hands_over_if_it_can_and_leaves_if_that_fails() {
 #[test]
 fn an_overtaken_leader_with_a_lease_campaigns_at_once() {
     let refusal = Body::VoteReply { verdict: Verdict::StaleTerm, sent: Stamp(1) };
-    let pre_vote = Body::PreVoteReply { round: Stamp(1), verdict: Verdict::StaleTerm };
+    let pre_vote = Body::PreVoteReply { round: Stamp(1), verdict: Verdict::StaleTerm, sent: Stamp(1) };
     let reply = Body::HeartbeatReply { echo: Stamp(0), sent: Stamp(1), promise_ms: 0, available: true };
     let heartbeat = Body::Heartbeat { sent: Stamp(1), echo: Stamp(0) };
     let request = Body::TimeoutNow { echo: Stamp(1) };
@@ -174,78 +177,19 @@ fn counts_tell_what_has_happened() {
     let mut solo = Solo::voters(3);
     let stats = |solo: &Solo| {
         let stats = solo.node.stats();
-        (stats.datagrams_accepted, stats.datagrams_refused, stats.pre_votes, stats.elections, stats.impossible)
+        (stats.pre_votes, stats.elections, stats.impossible)
     };
-    assert_eq!(stats(&solo), (0, 0, 0, 0, 0));
+    assert_eq!(stats(&solo), (0, 0, 0));
     solo.hear(2, 4);
-    assert!(solo.try_get(vec![0; 3]).is_err());
-    assert!(solo.try_get(vec![0; 9]).is_err());
-    assert_eq!(stats(&solo), (1, 2, 0, 0, 0));
+    assert_eq!(stats(&solo), (0, 0, 0));
     solo.lead();
-    assert_eq!(stats(&solo), (3, 2, 1, 1, 0));
+    assert_eq!(stats(&solo), (1, 1, 0));
     solo.hear(3, 5);
-    assert_eq!((stats(&solo), solo.role()), ((4, 2, 1, 1, 1), Role::Leader), "a second leader of one term");
+    assert_eq!((stats(&solo), solo.role()), ((1, 1, 1), Role::Leader), "a second leader of one term");
     let mut follower = Solo::new(&[Member::voter(1), Member::voter(2), Member::witness(3), Member::observer(4)]);
     follower.hear(3, 4);
     follower.hear(4, 4);
-    assert_eq!((stats(&follower), follower.node.leader()), ((2, 0, 0, 0, 2), None), "they may not lead");
-}
-
-#[test]
-fn a_datagram_is_refused_for_its_first_mistake() {
-    let mut solo = Solo::voters(3);
-    let message = Message { term: Term(4), body: VOTE };
-    let good = datagram(2, 1, &message);
-    let with = |at: usize, byte: u8| {
-        let mut datagram = good.clone();
-        datagram[at] = byte;
-        datagram
-    };
-    let long = |len: usize| {
-        let mut datagram = good.clone();
-        datagram.resize(len, 0);
-        datagram
-    };
-    for (name, datagram, error) in [
-        ("empty", vec![], DatagramError::Malformed),
-        ("shorter than a header", good[..8].to_vec(), DatagramError::Malformed),
-        ("a header alone", good[..9].to_vec(), DatagramError::Malformed),
-        ("cut", good[..good.len() - 1].to_vec(), DatagramError::Malformed),
-        ("a byte too many", long(good.len() + 1), DatagramError::Malformed),
-        ("as long as may be", long(DATAGRAM_SIZE_MAX), DatagramError::Malformed),
-        ("an unknown kind", with(10, 7), DatagramError::Malformed),
-        ("another version", with(0, 2), DatagramError::Version),
-        ("another cluster", with(1, 2), DatagramError::Cluster),
-        ("another cluster", with(4, 2), DatagramError::Cluster),
-        ("for another", with(7, 2), DatagramError::Receiver),
-        ("for another", with(8, 1), DatagramError::Receiver),
-        ("from itself", with(5, 1), DatagramError::Sender),
-        ("from a stranger", with(5, 4), DatagramError::Sender),
-        ("from a stranger", with(6, 1), DatagramError::Sender),
-        (
-            "as long as may be, of another version",
-            {
-                let mut long = long(DATAGRAM_SIZE_MAX);
-                long[0] = 0;
-                long
-            },
-            DatagramError::Version,
-        ),
-        (
-            "longer, of another version",
-            {
-                let mut long = long(DATAGRAM_SIZE_MAX + 1);
-                long[0] = 0;
-                long
-            },
-            DatagramError::Malformed,
-        ),
-    ] {
-        assert_eq!(solo.try_get(datagram), Err(error), "{name}");
-        assert!(solo.settle().is_empty());
-    }
-    assert_eq!(solo.try_get(good), Ok(()));
-    assert_eq!(solo.settle().len(), 1);
+    assert_eq!((stats(&follower), follower.node.leader()), ((0, 0, 2), None), "they may not lead");
 }
 
 #[test]
@@ -312,15 +256,15 @@ fn timing_is_checked_to_the_tick() {
             election_timeout_max: ticks(max),
             clock_drift_max_percent: drift,
         };
-        Config::<2>::new(CLUSTER, NodeId(1), &voters(3), timing, 1).err()
+        Config::<2>::new(CLUSTER, NodeId(1), &voters(3), timing, keys(), 1).err()
     };
     let (least, most) = (Duration::from_millis(2).as_ticks(), Duration::from_secs(3600).as_ticks());
     for (heartbeat, min, max, drift, error) in [
         (1, least, least, 0, None),
         (0, least, least, 0, Some(ConfigError::HeartbeatZero)),
         (1, least - 1, least, 0, Some(ConfigError::TimeoutOutOfRange)),
-        (least - 1, least, most, 49, None),
-        (least, least, most, 0, Some(ConfigError::TimeoutNotAboveHeartbeat)),
+        (least / 2, least, most, 49, None),
+        (least / 2 + 1, least, most, 0, Some(ConfigError::TimeoutBelowTwoHeartbeats)),
         (1, least, most + 1, 0, Some(ConfigError::TimeoutOutOfRange)),
         (1, least + 1, least, 0, Some(ConfigError::TimeoutRangeReversed)),
         (1, least, least, 50, Some(ConfigError::DriftTooLarge)),
@@ -332,7 +276,7 @@ fn timing_is_checked_to_the_tick() {
 #[test]
 fn a_cluster_has_64_members_at_most_and_all_are_counted() {
     let members = voters(64);
-    let config = |members: &[Member]| Config::<63>::new(CLUSTER, NodeId(1), members, Timing::LOCAL, 1);
+    let config = |members: &[Member]| Config::<63>::new(CLUSTER, NodeId(1), members, Timing::LOCAL, keys(), 1);
     assert!(config(&members).is_ok());
     assert_eq!(config(&voters(65)).err(), Some(ConfigError::TooManyMembers));
     let config = config(&members).unwrap();
@@ -352,12 +296,13 @@ fn every_error_says_something_of_its_own() {
         ConfigError::TooManyMembers.to_string(),
         ConfigError::NoVoter.to_string(),
         ConfigError::HeartbeatZero.to_string(),
-        ConfigError::TimeoutNotAboveHeartbeat.to_string(),
+        ConfigError::TimeoutBelowTwoHeartbeats.to_string(),
         ConfigError::TimeoutRangeReversed.to_string(),
         ConfigError::TimeoutOutOfRange.to_string(),
         ConfigError::DriftTooLarge.to_string(),
         CommandError::NotLeader.to_string(),
         CommandError::NoSuccessor.to_string(),
+        CommandError::HandingOver { to: NodeId(713) }.to_string(),
     ];
     assert!(texts[6].contains("712"));
     assert_eq!(texts.iter().collect::<BTreeSet<_>>().len(), texts.len());
@@ -367,22 +312,91 @@ fn every_error_says_something_of_its_own() {
 #[test]
 fn records_are_read_back_whole_or_not_at_all() {
     let record = saved(u64::MAX, Some(u16::MAX));
-    let mut buffer = [0; symphony_core::Saved::SIZE_MAX];
+    let mut buffer = [0; Saved::<6>::SIZE_MAX];
     let bytes = record.encode(&mut buffer).unwrap().to_vec();
-    assert_eq!(symphony_core::Saved::decode(&bytes), Ok(record));
-    assert!(symphony_core::Saved::decode(&bytes[1..]).is_err());
-    assert!(symphony_core::Saved::decode(&[bytes, vec![0]].concat()).is_err());
+    assert_eq!(Saved::decode(&bytes), Ok(record));
+    assert!(Saved::<6>::decode(&bytes[1..]).is_err());
+    assert!(Saved::<6>::decode(&[bytes, vec![0]].concat()).is_err());
 }
 
 #[test]
 fn two_nodes_that_start_at_once_wait_differently() {
     let wait = |id: u16, seed| {
-        let config = Config::<2>::new(CLUSTER, NodeId(id), &voters(3), Timing::LOCAL, seed).unwrap();
-        let mut node = symphony_core::Endpoint::new(config, saved(1, None), Instant::from_ticks(0));
+        let config = Config::new(CLUSTER, NodeId(id), &voters(3), Timing::LOCAL, keys(), seed).unwrap();
+        let mut node = Election::new(config, saved(1, None), Instant::from_ticks(0));
         let record = node.poll_persist().unwrap();
         node.handle_persisted(Instant::from_ticks(0), &record);
         node.next_deadline()
     };
     let waits: BTreeSet<Instant> = [(1, 7), (2, 7), (3, 7), (1, 8), (1, 9)].map(|(id, seed)| wait(id, seed)).into();
     assert_eq!(waits.len(), 5);
+}
+
+#[test]
+fn a_reason_is_a_sentence_for_an_operator() {
+    let mut solo = Solo::voters(3);
+    solo.wait_for_pre_votes();
+    let round = Stamp::of(solo.now);
+    let verdict = Verdict::HeardLeader { ago_ms: 80 };
+    solo.get(3, 4, Body::PreVoteReply { round, verdict, sent: Stamp(9) });
+    assert_eq!(reason(&solo).to_string(), "pre-vote refused by 3: heard leader 80 ms ago");
+    let change = solo.node.stats().change.1;
+    assert_eq!(change, Reason::LeaderSilent { ago_ms: u32::MAX }, "what it is has not changed");
+    assert_eq!(change.to_string(), "no leader heard since the start");
+}
+
+#[test]
+fn no_reason_shows_a_number_that_stands_for_none() {
+    let verdicts = [
+        Verdict::Granted,
+        Verdict::HeardLeader { ago_ms: u32::MAX },
+        Verdict::HeardLeader { ago_ms: 80 },
+        Verdict::StaleTerm,
+        Verdict::AlreadyVoted,
+        Verdict::NotEligible,
+    ];
+    let by = NodeId(3);
+    let mut reasons = vec![
+        Reason::Started,
+        Reason::LeaderHeard { leader: by },
+        Reason::LeaderSilent { ago_ms: u32::MAX },
+        Reason::LeaderSilent { ago_ms: 80 },
+        Reason::Campaigned { released: Term(0) },
+        Reason::Campaigned { released: Term(4) },
+        Reason::ElectionUndecided { votes: 2 },
+        Reason::VotedFor { candidate: by },
+        Reason::Elected { votes: 2 },
+        Reason::HigherTerm { from: by, term: Term(4) },
+        Reason::TermRaised { term: Term(4) },
+        Reason::QuorumLost,
+        Reason::HandingOver { to: by },
+        Reason::HandoverFailed,
+        Reason::Paused,
+        Reason::Retired,
+    ];
+    reasons.extend(verdicts.map(|verdict| Reason::PreVoteRefused { by, verdict }));
+    reasons.extend(verdicts.map(|verdict| Reason::VoteRefused { by, verdict }));
+    let texts: BTreeSet<String> = reasons.iter().map(Reason::to_string).collect();
+    assert_eq!(texts.len(), reasons.len(), "each says something of its own: {texts:?}");
+    for text in texts {
+        assert!(!text.contains(&u32::MAX.to_string()) && !text.contains(['{', '(']), "{text}");
+    }
+}
+
+#[test]
+fn a_node_that_has_retired_says_so_and_sleeps() {
+    let record = Saved { retired: true, ..saved(4, None) };
+    let mut solo = Solo::with(&voters(3), Timing::LOCAL, record);
+    assert_eq!(reason(&solo), Reason::Retired);
+    solo.wait_for_deadline();
+    assert_eq!(
+        (solo.role(), reason(&solo), solo.node.next_deadline()),
+        (Role::Follower, Reason::Retired, Instant::MAX)
+    );
+}
+
+#[test]
+fn every_role_has_a_name() {
+    let roles = [Role::Follower, Role::PreCandidate, Role::Candidate, Role::Leader];
+    assert_eq!(roles.map(|role| role.to_string()), ["follower", "pre-candidate", "candidate", "leader"]);
 }

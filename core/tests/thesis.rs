@@ -1,13 +1,13 @@
 //! What Ongaro's thesis ("Consensus: Bridging Theory and Practice", 2014) asks of elections, rule by rule. There is no
 //! log here, so the rules of chapter 3 that compare logs do not apply. The rules are told in our own words.
 
-mod common;
-#[path = "common/solo.rs"]
-mod solo;
-
-use common::Cluster;
-use solo::{GRANTED, HEARTBEAT, Solo, TIMEOUT_MAX, TIMEOUT_MIN, VOTE, only, saved, told, voters};
-use symphony_core::{Body, Duration, Instant, Member, Message, NodeId, Reason, Role, Stamp, Term, Timing, Verdict};
+use crate::common::Cluster;
+use crate::common::solo::{
+    CLUSTER, GRANTED, HEARTBEAT, Solo, TIMEOUT_MAX, TIMEOUT_MIN, VOTE, keys, only, saved, told, voters,
+};
+use symphony_core::{
+    Body, Config, Duration, Election, Instant, Member, Message, NodeId, Reason, Role, Stamp, Term, Timing, Verdict,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -18,7 +18,7 @@ fn any_kind(now: Instant) -> [Body; 7] {
         Body::Heartbeat { sent: stamp, echo: stamp },
         Body::HeartbeatReply { echo: stamp, sent: stamp, promise_ms: 0, available: true },
         Body::PreVote { round: stamp },
-        Body::PreVoteReply { round: stamp, verdict: Verdict::StaleTerm },
+        Body::PreVoteReply { round: stamp, verdict: Verdict::StaleTerm, sent: stamp },
         VOTE,
         GRANTED,
         Body::TimeoutNow { echo: stamp },
@@ -63,7 +63,10 @@ fn a_stale_request_is_refused_with_the_current_term() {
     let now = Stamp::of(solo.now);
     for (body, expected) in [
         (VOTE, Body::VoteReply { verdict: Verdict::StaleTerm, sent: now }),
-        (Body::PreVote { round: Stamp(8) }, Body::PreVoteReply { round: Stamp(8), verdict: Verdict::StaleTerm }),
+        (
+            Body::PreVote { round: Stamp(8) },
+            Body::PreVoteReply { round: Stamp(8), verdict: Verdict::StaleTerm, sent: now },
+        ),
         (
             Body::Heartbeat { sent: now, echo: now },
             Body::HeartbeatReply { echo: Stamp(8), sent: now, promise_ms: 0, available: true },
@@ -162,7 +165,7 @@ fn votes_of_those_who_have_none_do_not_count() {
     let mut solo = Solo::new(&[Member::voter(1), Member::voter(2), Member::voter(3), Member::observer(4)]);
     let requests = solo.wait_for_pre_votes();
     let Body::PreVote { round } = told(&requests).1.body else { panic!("{requests:?}") };
-    solo.get(4, 4, Body::PreVoteReply { round, verdict: Verdict::Granted });
+    solo.get(4, 4, Body::PreVoteReply { round, verdict: Verdict::Granted, sent: Stamp(9) });
     assert_eq!(solo.role(), Role::PreCandidate);
     solo.pre_elect(&requests);
     solo.get(4, 5, GRANTED);
@@ -255,13 +258,14 @@ fn timeouts_are_drawn_anew_for_every_wait() {
     drawn.sort_unstable();
     drawn.dedup();
     assert!(drawn.len() > 80, "{} of 151", drawn.len());
-    let cluster = Cluster::voters(7);
-    let mut ends: Vec<Duration> = (1..=7)
+    let now = Instant::from_secs(1);
+    let mut ends: Vec<Instant> = (1..=7)
         .map(|id| {
-            let mut node = cluster.nodes[&id].clone();
+            let config = Config::<6>::new(CLUSTER, NodeId(id), &voters(7), Timing::LOCAL, keys(), 5).unwrap();
+            let mut node = Election::new(config, saved(4, None), now);
             let saved = node.poll_persist().unwrap();
-            node.handle_persisted(cluster.now, &saved);
-            node.next_deadline() - cluster.now
+            node.handle_persisted(now, &saved);
+            node.next_deadline()
         })
         .collect();
     ends.sort_unstable();
@@ -275,10 +279,10 @@ fn requests_are_repeated_to_those_who_have_not_answered() {
     let mut solo = Solo::voters(5);
     let first = solo.wait_for_pre_votes();
     let Body::PreVote { round } = told(&first).1.body else { panic!("{first:?}") };
-    solo.get(3, 4, Body::PreVoteReply { round, verdict: Verdict::Granted });
+    solo.get(3, 4, Body::PreVoteReply { round, verdict: Verdict::Granted, sent: Stamp(9) });
     assert!(solo.wait(HEARTBEAT - 1).is_empty());
     assert_eq!(told(&solo.wait(1)), (vec![2, 4, 5], first[0].1));
-    solo.get(2, 4, Body::PreVoteReply { round, verdict: Verdict::Granted });
+    solo.get(2, 4, Body::PreVoteReply { round, verdict: Verdict::Granted, sent: Stamp(9) });
     assert_eq!(solo.role(), Role::Candidate);
     solo.get(4, 5, Body::VoteReply { verdict: Verdict::AlreadyVoted, sent: Stamp(1) });
     assert!(solo.wait(HEARTBEAT - 1).is_empty());
@@ -297,7 +301,7 @@ fn nothing_is_answered_before_it_is_saved() {
     assert_eq!((record.term, record.vote), (Term(5), Some(NodeId(2))));
     assert_eq!(solo.node.poll_persist(), None, "asked for once");
     assert_eq!(solo.said(), []);
-    let mut stale = record;
+    let mut stale = record.clone();
     stale.vote = None;
     solo.node.handle_persisted(solo.now, &stale);
     assert_eq!(solo.said(), [], "another record is not this one");
@@ -314,7 +318,7 @@ fn the_own_vote_counts_when_it_is_saved() {
     let mut solo = Solo::voters(3);
     let (_, message) = told(&solo.wait_for_pre_votes());
     let Body::PreVote { round } = message.body else { panic!("{message:?}") };
-    solo.get_unsaved(2, 4, Body::PreVoteReply { round, verdict: Verdict::Granted });
+    solo.get_unsaved(2, 4, Body::PreVoteReply { round, verdict: Verdict::Granted, sent: Stamp(9) });
     assert_eq!((solo.role(), solo.said()), (Role::Candidate, vec![]));
     for from in [2, 3] {
         solo.get_unsaved(from, 5, GRANTED);
@@ -388,15 +392,45 @@ fn a_node_that_starts_stands_by_a_leader_it_may_have_forgotten() {
     assert_eq!(solo.disk.vote, Some(NodeId(3)));
 }
 
+/// Section 4.2.3: the first term is a term like any other, and so is the one before it, in which a new node starts.
+#[test]
+fn a_node_stands_by_the_leader_of_the_first_term() {
+    let first = |term| Solo::with(&voters(3), Timing::LOCAL, saved(term, None));
+    let mut follower = first(1);
+    follower.hear(2, 1);
+    let mut leader = first(0);
+    leader.lead();
+    for (solo, term, ago_ms) in [(&follower, 1, 0), (&leader, 1, 0), (&first(0), 0, u32::MAX), (&first(1), 1, u32::MAX)]
+    {
+        for asks in [VOTE, Body::PreVote { round: Stamp(3) }] {
+            for asked in [term, term + 1] {
+                let mut solo = solo.clone();
+                let state = |solo: &Solo| (solo.role(), solo.node.leader(), solo.disk.term, solo.disk.vote);
+                let before = state(&solo);
+                let answer = only(&solo.get(3, asked, asks)).1;
+                let heard = Verdict::HeardLeader { ago_ms };
+                assert_eq!(answer.term, Term(term), "{asks:?}");
+                assert!(
+                    matches!(answer.body, Body::VoteReply { verdict, .. } | Body::PreVoteReply { verdict, .. } if verdict == heard),
+                    "{asks:?} {answer:?}"
+                );
+                assert_eq!(state(&solo), before, "{asks:?}");
+            }
+        }
+    }
+}
+
 /// Section 4.2.3: a candidate that the leader has asked to campaign is voted for all the same, by the leader too; one
 /// that an earlier leader asked is not.
 #[test]
 fn a_candidate_that_a_leader_has_let_go_for_is_voted_for() {
     for (released, votes) in [(3, false), (4, true), (5, true)] {
-        let mut solo = Solo::voters(3);
-        solo.hear(2, 4);
-        solo.get(3, 5, Body::Vote { released: Term(released) });
-        assert_eq!(solo.disk.vote == Some(NodeId(3)), votes, "released {released}");
+        for later in 0..3 {
+            let mut solo = Solo::voters(3);
+            solo.hear(2, 4 + later);
+            solo.get(3, 5 + later, Body::Vote { released: Term(released + later) });
+            assert_eq!(solo.disk.vote == Some(NodeId(3)), votes, "released {released}, {later} later");
+        }
     }
     for (released, votes) in [(4, false), (5, true)] {
         let mut leader = Solo::voters(3);
@@ -405,6 +439,53 @@ fn a_candidate_that_a_leader_has_let_go_for_is_voted_for() {
         assert_eq!(leader.disk.vote == Some(NodeId(3)), votes, "released {released}");
         assert_eq!(leader.role() == Role::Follower, votes);
     }
+}
+
+/// Section 3.9: an election takes a round trip or two, so the cluster keeps a leader if a message's way takes much less
+/// time than an election timeout: here a round trip and the time between two heartbeats must fit in the shortest one. If
+/// they do not, nobody leads for long; and no two ever do.
+#[test]
+fn a_leader_stays_where_messages_take_much_less_time_than_timeouts() {
+    for (delay, stays) in [(1, true), (20, true), (45, true), (60, false), (140, false)] {
+        let mut cluster = Cluster::voters(5);
+        cluster.delay = Duration::from_millis(delay);
+        cluster.run(SECOND * 10);
+        let term = cluster.nodes.values().map(crate::common::Node::term).max();
+        cluster.run(SECOND * 10);
+        let later = cluster.nodes.values().map(crate::common::Node::term).max();
+        assert_eq!(later == term && cluster.leaders().len() == 1, stays, "{delay} ms");
+    }
+}
+
+/// Section 4.2.3: to stand by a leader does not slow down the election after its death: nobody asks before an election
+/// timeout has passed, and by then nobody stands by it who has heard it as lately as the one that asks.
+#[test]
+fn the_election_after_a_leaders_death_takes_one_timeout() {
+    for seed in 0..20 {
+        let mut cluster = Cluster::seeded(&voters(3), seed);
+        let dead = cluster.elect();
+        cluster.run(SECOND + Duration::from_millis(seed * 7));
+        cluster.stop(dead);
+        let died = cluster.now;
+        cluster.run_until(|cluster| !cluster.leaders().is_empty());
+        let round_trips = cluster.delay * 4;
+        let limit = Duration::from_millis(TIMEOUT_MAX) + round_trips;
+        assert!(cluster.now - died <= limit, "seed {seed}: {}", cluster.now - died);
+    }
+}
+
+/// Section 6.2: who tells others where the leader is forgets it when it begins an election, and when the term changes.
+#[test]
+fn a_follower_forgets_its_leader_when_it_asks_for_votes_and_when_the_term_changes() {
+    let mut solo = Solo::voters(3);
+    solo.hear(2, 4);
+    assert_eq!(solo.node.leader(), Some(NodeId(2)));
+    solo.wait_for_pre_votes();
+    assert_eq!(solo.node.leader(), None);
+    solo.hear(2, 4);
+    assert_eq!(solo.node.leader(), Some(NodeId(2)), "it is heard again");
+    solo.get(3, 5, Body::VoteReply { verdict: Verdict::AlreadyVoted, sent: Stamp(1) });
+    assert_eq!((solo.term(), solo.node.leader()), (5, None));
 }
 
 /// Section 9.3: the range of timeouts is the operator's, and bounds every wait.
@@ -434,22 +515,16 @@ fn a_pre_vote_asks_and_changes_nothing() {
     let mut asker = Solo::voters(3);
     let (to, message) = told(&asker.wait_for_pre_votes());
     assert_eq!((to, message.term), (vec![2, 3], Term(4)));
-    assert_eq!((asker.role(), asker.disk), (Role::PreCandidate, saved_again(4, None)));
+    assert_eq!((asker.role(), asker.disk.term, asker.disk.vote), (Role::PreCandidate, Term(4), None));
     let Body::PreVote { round } = message.body else { panic!("{message:?}") };
     let mut asked = Solo::voters(3);
     asked.pass(TIMEOUT_MIN);
     for from in [2, 3] {
-        let granted = Body::PreVoteReply { round, verdict: Verdict::Granted };
+        let granted = Body::PreVoteReply { round, verdict: Verdict::Granted, sent: Stamp::of(asked.now) };
         let answer = only(&asked.get(from, 4, Body::PreVote { round }));
         assert_eq!(answer, (from, Message { term: Term(4), body: granted }), "to as many as ask");
     }
-    assert_eq!((asked.role(), asked.disk), (Role::Follower, saved_again(4, None)));
-}
-
-fn saved_again(term: u64, vote: Option<u16>) -> symphony_core::Saved {
-    let mut saved = saved(term, vote);
-    saved.boot.0 += 1;
-    saved
+    assert_eq!((asked.role(), asked.disk.term, asked.disk.vote), (Role::Follower, Term(4), None));
 }
 
 /// Section 9.6: the election begins when a majority would vote for the node; refusals, and answers to earlier rounds, do
@@ -459,12 +534,12 @@ fn a_majority_of_pre_votes_of_this_round_begins_an_election() {
     let mut solo = Solo::voters(5);
     let (_, message) = told(&solo.wait_for_pre_votes());
     let Body::PreVote { round } = message.body else { panic!("{message:?}") };
-    let granted = |round| Body::PreVoteReply { round, verdict: Verdict::Granted };
+    let granted = |round| Body::PreVoteReply { round, verdict: Verdict::Granted, sent: Stamp(9) };
     solo.get(2, 4, granted(round));
     solo.get(2, 4, granted(round));
     solo.get(3, 4, granted(Stamp(round.0 - 1)));
     solo.get(4, 3, granted(round));
-    solo.get(4, 4, Body::PreVoteReply { round, verdict: Verdict::HeardLeader { ago_ms: 80 } });
+    solo.get(4, 4, Body::PreVoteReply { round, verdict: Verdict::HeardLeader { ago_ms: 80 }, sent: Stamp(9) });
     let refused = Reason::PreVoteRefused { by: NodeId(4), verdict: Verdict::HeardLeader { ago_ms: 80 } };
     assert_eq!(solo.node.stats().latest.1, refused);
     assert_eq!((solo.role(), solo.term()), (Role::PreCandidate, 4));

@@ -1,11 +1,10 @@
 //! What Ongaro's thesis ("Consensus: Bridging Theory and Practice", 2014) asks of leadership transfers (section 3.10), rule
 //! by rule.
 
-#[path = "common/solo.rs"]
-mod solo;
-
-use solo::{HEARTBEAT, Solo, TIMEOUT_MIN, only, told};
-use symphony_core::{Body, Command, CommandError, Member, Message, NodeId, Reason, Role, Stamp, Term};
+use crate::common::solo::{HEARTBEAT, Solo, TIMEOUT_MAX, TIMEOUT_MIN, only, told};
+use symphony_core::{
+    Body, Command, CommandError, Duration, Member, Message, NodeId, Reason, Role, Stamp, Term, Verdict,
+};
 
 /// Section 3.10: a leader that hands over asks its successor to campaign, and the successor does so without waiting, in
 /// the next term; it says that the leader has let go.
@@ -18,6 +17,7 @@ fn a_successor_campaigns_without_waiting() {
     let said = solo.get(2, 4, Body::TimeoutNow { echo });
     assert_eq!(told(&said), (vec![2, 3], Message { term: Term(5), body: Body::Vote { released: Term(4) } }));
     assert_eq!(solo.node.stats().latest.1, Reason::Campaigned { released: Term(4) });
+    assert_eq!((solo.role(), solo.node.leader()), (Role::Candidate, None));
 }
 
 /// Section 3.10, and why a late request is harmless: it counts only from the leader that the node follows, in its term,
@@ -101,4 +101,62 @@ fn leadership_goes_only_to_a_voter_that_answers() {
     assert_eq!(transfer(&mut solo.clone(), 2), Ok(()));
     solo.pass(1);
     assert_eq!(transfer(&mut solo, 2), Err(CommandError::NoSuccessor), "silent for too long");
+}
+
+/// Section 3.10 with 6.4.1: what could not be sent in the term that was let go is not sent in the next, where it would
+/// break the lease of a leader that lets nobody take over.
+#[test]
+fn a_request_to_campaign_does_not_outlive_its_term() {
+    let mut solo = Solo::voters(3);
+    solo.lead();
+    solo.answer(2, 0);
+    solo.node.handle_command(solo.now, Command::Transfer(Some(NodeId(2)))).unwrap();
+    let ends = solo.now + Duration::from_millis(TIMEOUT_MAX);
+    solo.pass(HEARTBEAT);
+    solo.get_unsaved(3, 5, solo.promise(0, TIMEOUT_MIN));
+    solo.now = ends;
+    solo.node.handle_timeout(solo.now);
+    assert_eq!((solo.role(), solo.term()), (Role::Candidate, 6));
+    solo.get_unsaved(3, 6, Body::VoteReply { verdict: Verdict::Granted, sent: Stamp(77) });
+    solo.save();
+    assert_eq!(solo.role(), Role::Leader);
+    let (to, message) = told(&solo.said());
+    let beat = Body::Heartbeat { sent: Stamp::of(solo.now), echo: Stamp(77) };
+    assert_eq!((to, message), (vec![2, 3], Message { term: Term(6), body: beat }));
+}
+
+/// Section 3.10: whether a peer would take over is asked anew in every leadership.
+#[test]
+fn a_peer_that_has_not_answered_this_leadership_is_no_successor() {
+    let mut solo = Solo::voters(3);
+    let transfer = |solo: &mut Solo| solo.node.handle_command(solo.now, Command::Transfer(Some(NodeId(2))));
+    solo.lead();
+    solo.answer(2, 0);
+    assert_eq!(transfer(&mut solo.clone()), Ok(()));
+    solo.get(2, 8, Body::Heartbeat { sent: Stamp(1), echo: Stamp(0) });
+    solo.lead();
+    assert_eq!((transfer(&mut solo), solo.term()), (Err(CommandError::NoSuccessor), 9));
+    solo.answer(2, 0);
+    assert_eq!(transfer(&mut solo), Ok(()));
+}
+
+/// A request that could not be sent in an earlier term goes to nobody in a later one that hands over to another.
+#[test]
+fn a_request_to_campaign_goes_to_the_successor_alone() {
+    let mut solo = Solo::voters(3);
+    solo.lead();
+    solo.answer(2, 0);
+    assert_eq!(solo.node.handle_command(solo.now, Command::Transfer(Some(NodeId(2)))), Ok(()));
+    let ends = solo.now + Duration::from_millis(TIMEOUT_MAX);
+    solo.pass(HEARTBEAT);
+    solo.get_unsaved(3, 5, solo.promise(0, TIMEOUT_MIN));
+    solo.now = ends;
+    solo.node.handle_timeout(solo.now);
+    solo.get_unsaved(3, 6, Body::VoteReply { verdict: Verdict::Granted, sent: Stamp(77) });
+    solo.save();
+    assert_eq!((solo.role(), solo.term()), (Role::Leader, 6));
+    solo.get_unsaved(3, 6, solo.promise(0, TIMEOUT_MIN));
+    assert_eq!(solo.node.handle_command(solo.now, Command::Transfer(Some(NodeId(3)))), Ok(()));
+    let asked = |said: &(u16, Message)| matches!(said.1.body, Body::TimeoutNow { .. }).then_some(said.0);
+    assert_eq!(solo.said().iter().filter_map(asked).collect::<Vec<_>>(), [3]);
 }

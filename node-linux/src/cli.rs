@@ -5,7 +5,13 @@ use std::{env, path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand};
 use url::Url;
 
-use crate::config::{Role, Setting, Sources};
+use crate::{
+    cert::CertCommand,
+    config::{Role, Setting, Sources},
+    init::InitOptions,
+    keys::KeyCommand,
+    packet::PacketCommand,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -15,6 +21,13 @@ Examples:
   symphony config example > symphony.toml           a file with every key and its default
   symphony config check web                         is everything there that a web node needs?
   symphony health web                               is it ready? (exit code 0 or 1)
+  symphony dlq ls                                   what could not be stored, and why; then dlq show, dlq replay
+  symphony mail ls                                  mails that the mail server refused for good; then mail retry
+  symphony files ls                                 files that can never be stored; then files retry
+  symphony packet decode 1001… --state node.state   what a captured datagram says
+  symphony key gen symphony-data/cluster.keys       the key that all members of a new cluster get
+  symphony cert dev --out certs --name web1         a private authority, and a certificate for the host web1
+  symphony trace 4fae80                             where an item has been, with times
 
 Configuration, from the strongest:
   a flag                  --set node.id=2, or one of the role's own flags; an empty value puts the default back
@@ -65,6 +78,46 @@ pub(crate) enum Command {
     },
     /// Ask a role on this machine whether it is ready: exit code 0 if so, 1 if not
     Health(HealthOptions),
+    /// Dead letters: messages that could not be stored, each with its reason; needs api.token
+    Dlq {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: DlqCommand,
+    },
+    /// Dead mails: those that the mail server refused for good, each with its reason; needs api.token
+    Mail {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: MailCommand,
+    },
+    /// Dead files: those on the FTP server that no leader will ever take, each with its reason; needs api.token
+    Files {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: FilesCommand,
+    },
+    /// Make, change or show the cluster's keys
+    Key {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: KeyCommand,
+    },
+    /// Make certificates for TLS
+    Cert {
+        /// Which.
+        #[command(subcommand)]
+        command: CertCommand,
+    },
+    /// Make every secret of a new deployment, in a folder for each service; never overwrites one
+    Init(InitOptions),
+    /// Where an item has been: scraped, queued, delivered, stored, filed, mailed, with times
+    Trace(TraceOptions),
+    /// Look into a datagram of the election
+    Packet {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: PacketCommand,
+    },
 }
 
 /// A role to play, with its own flags.
@@ -212,6 +265,136 @@ pub(crate) struct HealthOptions {
     pub(crate) timeout: Duration,
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum DlqCommand {
+    /// List them, the oldest first
+    Ls {
+        #[command(flatten)]
+        manager: ManagerTarget,
+        /// Letters at most
+        #[arg(long, value_name = "NUMBER", default_value_t = 50)]
+        limit: usize,
+    },
+    /// Show one, with its body
+    Show {
+        #[command(flatten)]
+        manager: ManagerTarget,
+        /// Id of the message
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+    /// Put one, or all, back into the queue
+    Replay {
+        #[command(flatten)]
+        manager: ManagerTarget,
+        /// Id of the message
+        #[arg(value_name = "ID", required_unless_present = "all")]
+        id: Option<String>,
+        /// All of them
+        #[arg(long, conflicts_with = "id")]
+        all: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MailCommand {
+    /// List them, the oldest first
+    Ls {
+        #[command(flatten)]
+        manager: ManagerTarget,
+        /// Mails at most
+        #[arg(long, value_name = "NUMBER", default_value_t = 50)]
+        limit: usize,
+    },
+    /// Put one, or all, back into the outbox
+    Retry {
+        #[command(flatten)]
+        manager: ManagerTarget,
+        /// Number of the mail
+        #[arg(value_name = "ID", required_unless_present = "all")]
+        id: Option<i64>,
+        /// All of them
+        #[arg(long, conflicts_with = "id")]
+        all: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum FilesCommand {
+    /// List them, the oldest first
+    Ls {
+        #[command(flatten)]
+        manager: ManagerTarget,
+        /// Files at most
+        #[arg(long, value_name = "NUMBER", default_value_t = 50)]
+        limit: usize,
+    },
+    /// Have one, or all, fetched again, or forgotten if it is not on the server any more
+    Retry {
+        #[command(flatten)]
+        manager: ManagerTarget,
+        /// Path of the file
+        #[arg(value_name = "PATH", required_unless_present = "all")]
+        path: Option<String>,
+        /// All of them
+        #[arg(long, conflicts_with = "path")]
+        all: bool,
+    },
+}
+
+/// Which item to trace.
+#[derive(Debug, Args)]
+pub(crate) struct TraceOptions {
+    #[command(flatten)]
+    pub(crate) manager: ManagerTarget,
+    /// Id of the item
+    #[arg(value_name = "ITEM")]
+    pub(crate) item: String,
+    /// Base URL of the scraper (scraper.operations), which knows of items on their way to the queue and in it
+    #[arg(long, value_name = "URL")]
+    pub(crate) scraper: Option<Url>,
+}
+
+/// Which manager to ask, and how to say what it answers.
+#[derive(Debug, Args)]
+pub(crate) struct ManagerTarget {
+    #[command(flatten)]
+    options: Options,
+    /// Base URL of the manager [default: this machine, at manager.listen]
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<Url>,
+    /// Print the answer as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl DlqCommand {
+    /// The manager to ask.
+    pub(crate) fn manager(&self) -> &ManagerTarget {
+        match self {
+            Self::Ls { manager, .. } | Self::Show { manager, .. } | Self::Replay { manager, .. } => manager,
+        }
+    }
+}
+
+impl MailCommand {
+    /// The manager to ask.
+    pub(crate) fn manager(&self) -> &ManagerTarget {
+        match self {
+            Self::Ls { manager, .. } | Self::Retry { manager, .. } => manager,
+        }
+    }
+}
+
+impl FilesCommand {
+    /// The manager to ask.
+    pub(crate) fn manager(&self) -> &ManagerTarget {
+        match self {
+            Self::Ls { manager, .. } | Self::Retry { manager, .. } => manager,
+        }
+    }
+}
+
 /// Whom to ask for its health.
 #[derive(Clone, Debug)]
 pub(crate) enum HealthTarget {
@@ -227,8 +410,16 @@ impl Cli {
             Command::Config { command: ConfigCommand::Check(inspect) | ConfigCommand::Show(inspect) } => {
                 (Some(&inspect.options), inspect.role, Vec::new())
             }
-            Command::Config { command: ConfigCommand::Example } => (None, None, Vec::new()),
+            Command::Config { command: ConfigCommand::Example }
+            | Command::Cert { .. }
+            | Command::Key { .. }
+            | Command::Init(_)
+            | Command::Packet { .. } => (None, None, Vec::new()),
             Command::Health(health) => (Some(&health.options), None, Vec::new()),
+            Command::Trace(trace) => (Some(&trace.manager.options), None, Vec::new()),
+            Command::Dlq { command } => (Some(&command.manager().options), None, Vec::new()),
+            Command::Mail { command } => (Some(&command.manager().options), None, Vec::new()),
+            Command::Files { command } => (Some(&command.manager().options), None, Vec::new()),
         };
         let levels = || std::iter::once(&self.options).chain(inner);
         Sources {

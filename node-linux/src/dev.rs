@@ -69,9 +69,12 @@ async fn start(
     parts: &mut JoinSet<Result<(), RunError>>,
     stop: &CancellationToken,
 ) -> Result<Pipeline, RunError> {
+    // Its own parts talk over loopback, unencrypted; what it shares with others may be elsewhere.
+    let tls = plan.config.tls.client()?;
+    let broker = broker::open_over(plan.config.broker.url.expose(), &plan.config.broker.queue, &tls).await?;
+    plan.write_token()?;
     let Plan { config, nodes, shop, ftp, manager, control, .. } = plan;
-    let broker = broker::open(config.broker.url.expose(), &config.broker.queue).await?;
-    let database = Database::open(config.database.url.expose()).await?;
+    let database = Database::open_over(config.database.url.expose(), &tls).await?;
 
     spawn(parts, shop::serve(shop, config.shop.clone(), stop.clone()));
     let ftp_stop = stop.clone();
@@ -79,23 +82,29 @@ async fn start(
         ftp.serve(ftp_stop).await;
         Ok(())
     });
-    let nodes = Arc::new(Nodes::new(nodes));
+    let nodes = Arc::new(Nodes::new(nodes, tls.clone()));
     nodes.start_all().await?;
-    spawn(parts, http::serve(control, control::routes(nodes.clone()), stop.clone()));
+    let bearer = config.api.bearer()?;
+    spawn(parts, http::serve(control, control::routes(nodes.clone(), bearer.clone()), stop.clone()));
 
-    let upload = Arc::new(FtpUpload::new(&config.ftp));
+    let upload = Arc::new(FtpUpload::new(&config.ftp, &tls));
     let role = Manager {
         settings: config.manager,
         ftp: Some(config.ftp),
         broker: broker.clone(),
         database: database.clone(),
-        mailer: mailer(&config.mail)?,
+        mailer: mailer(&config.mail, &tls)?,
+        bearer,
+        tls: tls.clone(),
         health: Health::new(),
     };
     spawn(parts, role.run(manager, stop.clone()));
 
     let (progress, seen) = watch::channel(Progress::default());
-    spawn(parts, scraper::run(config.scraper, broker.clone(), upload, progress, stop.clone()));
+    let queue = broker.clone();
+    let stop = stop.clone();
+    let run = async move { scraper::run(config.scraper, &tls, queue, upload, progress, stop).await };
+    spawn(parts, run);
     Ok(Pipeline { nodes, broker, database, progress: seen })
 }
 

@@ -1,17 +1,25 @@
 //! Role `ftp`: the file server that scraper and manager meet at.
 
-use symphony_adapters::ftp_server::{FtpServer, FtpServerError, FtpServerSettings};
-use tokio_util::sync::CancellationToken;
+use symphony_adapters::{
+    ftp::{FtpSettings, Security},
+    ftp_server::{FtpServer, FtpServerError, FtpServerSettings},
+    tls::Tls,
+};
 
 use crate::config;
 
-/// Serves files until `shutdown`; running sessions then have a moment to finish.
-///
-/// # Errors
-/// [`FtpServerError`] if the folder or the address cannot be used.
-pub async fn run(settings: config::FtpServer, shutdown: CancellationToken) -> Result<(), FtpServerError> {
-    bind(&settings).await?.serve(shutdown).await;
-    Ok(())
+/// How to talk to the file server.
+pub(crate) fn client(ftp: &config::Ftp, tls: &Tls) -> FtpSettings {
+    FtpSettings {
+        address: ftp.address.clone(),
+        user: ftp.user.clone(),
+        password: ftp.password.expose().to_owned(),
+        security: match ftp.tls {
+            config::FtpTls::None => Security::Plain,
+            config::FtpTls::Required => Security::Explicit(tls.client()),
+        },
+        timeout: FtpSettings::TIMEOUT,
+    }
 }
 
 /// A server that listens and waits for [`FtpServer::serve`]: for those who must know which port it took.

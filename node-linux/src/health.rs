@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, process::ExitCode};
 
+use rustls::ClientConfig;
+use symphony_adapters::tls::{self, Tls, TlsError};
 use thiserror::Error;
 use tokio::runtime;
 
@@ -24,21 +26,25 @@ enum HealthError {
     NotReady { status: reqwest::StatusCode, body: String },
     #[error("{0}")]
     System(#[from] std::io::Error),
+    #[error("[tls]: {0}")]
+    Tls(#[from] TlsError),
 }
 
 pub(crate) fn run(options: &HealthOptions, sources: &Sources) -> ExitCode {
+    let config = match sources.load() {
+        Ok(loaded) => loaded.config,
+        Err(error) => return crate::refuse(&error),
+    };
     let url = match &options.target {
         HealthTarget::Url(url) => Ok(readiness_of(url)),
-        HealthTarget::Role(role) => match sources.load() {
-            Ok(loaded) => address(&loaded.config, *role)
-                .map(|address| format!("http://{}/readyz", reachable(address)))
-                .ok_or(HealthError::NoAddress),
-            Err(error) => return crate::refuse(&error),
-        },
+        HealthTarget::Role(role) => address(&config, *role)
+            .map(|address| format!("{}/readyz", base_url(&config, address)))
+            .ok_or(HealthError::NoAddress),
     };
     let result = url.and_then(|url| {
+        let tls = config.tls.client()?;
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(ask(&url, options)).map(|()| url)
+        runtime.block_on(ask(&url, options, &tls)).map(|()| url)
     });
     match result {
         Ok(url) => crate::print(&format!("ready: {url}\n")),
@@ -49,11 +55,12 @@ pub(crate) fn run(options: &HealthOptions, sources: &Sources) -> ExitCode {
     }
 }
 
-async fn ask(url: &str, options: &HealthOptions) -> Result<(), HealthError> {
-    let no_answer = |error: reqwest::Error| HealthError::NoAnswer(causes(&error));
+async fn ask(url: &str, options: &HealthOptions, tls: &Tls) -> Result<(), HealthError> {
+    let no_answer = |error: reqwest::Error| HealthError::NoAnswer(tls::describe(&error));
     let client = reqwest::Client::builder()
         .timeout(options.timeout)
         .no_proxy()
+        .tls_backend_preconfigured(ClientConfig::clone(&tls.client()))
         .redirect(reqwest::redirect::Policy::none())
         .build()
         .map_err(no_answer)?;
@@ -94,6 +101,12 @@ fn address(config: &Config, role: Role) -> Option<SocketAddr> {
     }
 }
 
+/// Where the server of a process with this configuration is called on the same machine.
+pub(crate) fn base_url(config: &Config, address: SocketAddr) -> String {
+    let scheme = if config.tls.certificate.is_some() { "https" } else { "http" };
+    format!("{scheme}://{}", reachable(address))
+}
+
 /// Nobody can call the address that stands for all addresses.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
@@ -103,15 +116,4 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
         });
     }
     address
-}
-
-/// An error with its causes.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

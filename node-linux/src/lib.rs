@@ -1,19 +1,28 @@
 //! The `symphony` binary as a library: roles, configuration and command line.
 
 mod backoff;
+pub mod cert;
 mod cli;
 pub mod config;
 mod dev;
+mod dlq;
 pub mod election;
+mod files;
 pub mod ftp;
 mod health;
+mod init;
+mod inquiry;
 mod inspect;
+pub mod keys;
 pub mod logging;
+mod mail;
 pub mod manager;
+mod packet;
 pub mod roles;
 pub mod scraper;
 pub mod shop;
 pub mod shutdown;
+mod trace;
 pub mod web;
 
 use std::{
@@ -56,6 +65,14 @@ pub fn main() -> ExitCode {
         Command::Role(command) => load(&sources).map_or_else(|code| code, |config| play(&command, config)),
         Command::Config { command } => inspect::run(&command, &sources),
         Command::Health(options) => health::run(&options, &sources),
+        Command::Dlq { command } => dlq::run(&command, &sources),
+        Command::Mail { command } => mail::run(&command, &sources),
+        Command::Files { command } => files::run(&command, &sources),
+        Command::Cert { command } => cert::run(&command),
+        Command::Init(options) => init::run(&options),
+        Command::Key { command } => keys::run(&command),
+        Command::Trace(options) => trace::run(&options, &sources),
+        Command::Packet { command } => packet::run(&command, &sources),
     }
 }
 
@@ -92,6 +109,8 @@ fn play(command: &RoleCommand, mut config: Config) -> ExitCode {
         complain(format_args!("error: no log: {error}"));
         return ExitCode::FAILURE;
     }
+    // Whatever is measured before there is a recorder is lost.
+    symphony_adapters::http::metrics::install();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),

@@ -1,7 +1,9 @@
 //! The manager role: from the queue and the file server to the leader, and users on their way to it.
 
-mod answer;
+mod dead_file_api;
+mod dead_letter_api;
 mod dead_letters;
+mod dead_mail_api;
 mod files;
 mod finder;
 mod leader_api;
@@ -13,7 +15,10 @@ mod route;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod trace_api;
 mod traffic;
+mod unavailable;
+mod which;
 
 use std::{io, sync::Arc};
 
@@ -22,14 +27,12 @@ use futures_util::future::BoxFuture;
 use symphony_adapters::{
     broker::Broker,
     database::Database,
-    http::{ClientError, Health, Proxy, WebClient, operations, serve},
+    http::{Bearer, ClientError, Health, Listener, Proxy, WebClient, closed, guarded, operations, serve},
     smtp::Mailer,
+    tls::Tls,
 };
 use thiserror::Error;
-use tokio::{
-    net::TcpListener,
-    task::{JoinError, JoinSet},
-};
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use self::{
@@ -54,6 +57,10 @@ pub struct Manager {
     pub database: Database,
     /// Sends what is in the outbox; none: mails wait there.
     pub mailer: Option<Mailer>,
+    /// What requests that change something carry.
+    pub bearer: Bearer,
+    /// How it protects the connections it makes.
+    pub tls: Tls,
     /// Whether it is ready, per dependency: `broker`, `database`, `leader`, `ftp` and `mail`.
     pub health: Health,
 }
@@ -79,11 +86,11 @@ impl Manager {
     ///
     /// # Errors
     /// [`ManagerError`], never for a dependency that is away.
-    pub async fn run(self, listener: TcpListener, shutdown: CancellationToken) -> Result<(), ManagerError> {
+    pub async fn run(self, listener: impl Into<Listener>, shutdown: CancellationToken) -> Result<(), ManagerError> {
         // The parts stop with `shutdown`, and also when one of them fails.
         let stop = CancellationToken::new();
         let health = self.health.clone();
-        let mut parts = self.start(listener, &stop)?;
+        let mut parts = self.start(listener.into(), &stop)?;
         let result = tokio::select! {
             biased;
             () = shutdown.cancelled() => Ok(()),
@@ -102,11 +109,11 @@ impl Manager {
     /// Starts every part; each ends when told to `stop`.
     fn start(
         self,
-        listener: TcpListener,
+        listener: Listener,
         stop: &CancellationToken,
     ) -> Result<JoinSet<Result<(), ManagerError>>, ManagerError> {
-        let Self { settings, ftp, broker, database, mailer, health } = self;
-        let client = WebClient::new()?;
+        let Self { settings, ftp, broker, database, mailer, bearer, tls, health } = self;
+        let client = WebClient::over(&tls, Some(bearer.clone()))?;
         let route = Route::new();
         let (dead_letters, dead_letter_mails) = dead_letters::channel();
         let mut parts = JoinSet::new();
@@ -140,7 +147,8 @@ impl Manager {
 
         if let Some(ftp) = ftp {
             let ftp_health = health.dependency("ftp");
-            let files = Files::new(&ftp, settings.ftp_every, database.clone(), client, route.clone(), ftp_health);
+            let files =
+                Files::new((&ftp, &tls), settings.ftp_every, database.clone(), client, route.clone(), ftp_health);
             spawn(Box::pin(files.run(stop.clone())));
         }
         if let Some(mailer) = mailer {
@@ -148,11 +156,17 @@ impl Manager {
                 Mails { database: database.clone(), mailer, route: route.clone(), health: health.dependency("mail") };
             spawn(Box::pin(mails.run(stop.clone())));
         }
+        let inquiries = dead_letter_api::routes(Arc::clone(&broker))
+            .merge(dead_mail_api::routes(database.clone(), route.clone()))
+            .merge(dead_file_api::routes(database.clone(), route.clone()))
+            .merge(trace_api::routes(database.clone(), Arc::clone(&broker)));
         let (broker, database) = ((broker, health.dependency("broker")), (database, health.dependency("database")));
         spawn(Box::pin(probe::run(broker, database, stop.clone())));
 
-        let traffic = Traffic { route: route.clone(), way: settings.route, proxy: Proxy::new()? };
-        let router = Router::new().merge(operations(&health)).merge(leader_api::routes(route)).merge(traffic.routes());
+        let traffic =
+            Traffic { route: route.clone(), way: settings.route, proxy: Proxy::over(&tls, listener.scheme())? };
+        let api = guarded(leader_api::routes(route), bearer.clone()).merge(closed(inquiries, bearer));
+        let router = Router::new().merge(operations(&health)).merge(api).merge(traffic.routes());
         let stop = stop.clone();
         parts.spawn(async move { Ok(serve(listener, router, stop).await?) });
         Ok(parts)

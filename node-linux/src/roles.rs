@@ -11,8 +11,13 @@ pub(crate) mod web;
 use std::{error::Error, io, net::SocketAddr};
 
 use symphony_adapters::{
-    broker::BrokerError, database::DatabaseError, driver::DriverError, ftp_server::FtpServerError, http::ClientError,
+    broker::BrokerError,
+    database::DatabaseError,
+    driver::DriverError,
+    ftp_server::FtpServerError,
+    http::{BearerError, ClientError, Listener},
     smtp::MailSettingsError,
+    tls::{Tls, TlsError},
 };
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -39,6 +44,12 @@ pub enum RunError {
         /// What the system said.
         source: io::Error,
     },
+    /// The token of the HTTP interface.
+    #[error("api.token")]
+    Token(#[from] BearerError),
+    /// Certificates.
+    #[error("[tls]: {0}")]
+    Tls(#[from] TlsError),
     /// Taking part in the election.
     #[error(transparent)]
     Election(#[from] ElectionError),
@@ -89,11 +100,16 @@ pub(crate) async fn run(command: &RoleCommand, config: Config, shutdown: Shutdow
         RoleCommand::Web(_) => web::run(&config, shutdown).await,
         RoleCommand::Manager(_) => manager::run(config, shutdown).await,
         RoleCommand::Scraper(_) => scraper::run(config, shutdown).await,
-        RoleCommand::Shop(_) => shop::run(config.shop, shutdown).await,
-        RoleCommand::Ftp(_) => ftp::run(config.ftp_server, shutdown).await,
-        RoleCommand::Node(_) => node::run(&config.node, shutdown).await,
+        RoleCommand::Shop(_) => shop::run(config, shutdown).await,
+        RoleCommand::Ftp(_) => ftp::run(config, shutdown).await,
+        RoleCommand::Node(_) => node::run(&config, shutdown).await,
         RoleCommand::Dev(options) => dev::run(options, config, shutdown).await,
     }
+}
+
+/// Listens for HTTPS if this process has a certificate, for HTTP otherwise.
+async fn listen_with(address: SocketAddr, tls: &Tls) -> Result<Listener, RunError> {
+    Ok(Listener::new(listen(address).await?, tls))
 }
 
 /// Listens for HTTP.

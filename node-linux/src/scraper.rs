@@ -10,7 +10,8 @@
 //!   hears of it and settled when the broker has confirmed it: after a crash it is sent again under the same message
 //!   id, and never lost. One line per item that was ever seen stays;
 //! - `outgoing/`: processed data on their way to the file server, `delivered.json`: what was last put there. A run
-//!   whose items are the same as last time puts nothing there.
+//!   whose items are the same as last time puts nothing there;
+//! - `mark`: a part of the names of those files that no other scraper has.
 
 mod address;
 mod backoff;
@@ -31,13 +32,14 @@ mod report;
 mod robots;
 mod run;
 pub mod terminal;
+pub mod trace;
 mod visit;
 
 use std::{collections::HashSet, fs::File, io, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
-use symphony_adapters::broker::Broker;
+use symphony_adapters::{broker::Broker, tls::Tls};
 use thiserror::Error;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -118,6 +120,7 @@ pub enum ScrapeError {
 /// otherwise they are logged and the next run tries again.
 pub async fn run(
     settings: config::Scraper,
+    tls: &Tls,
     broker: Arc<dyn Broker>,
     upload: Arc<dyn Upload>,
     progress: watch::Sender<Progress>,
@@ -127,6 +130,7 @@ pub async fn run(
     let arrived = Arc::new(Notify::new());
     let around = Surroundings {
         state: &settings.state,
+        tls,
         broker,
         progress: Arc::clone(&progress),
         arrived: Arc::clone(&arrived),

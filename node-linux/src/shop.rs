@@ -20,9 +20,8 @@ use axum::{
     routing::get,
 };
 use serde::Deserialize;
-use symphony_adapters::http::{self, Health, operations};
+use symphony_adapters::http::{self, Health, Listener, operations};
 use time::OffsetDateTime;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::config;
@@ -34,7 +33,12 @@ use price::Clock;
 ///
 /// # Errors
 /// When the listener fails for good.
-pub async fn serve(listener: TcpListener, settings: config::Shop, shutdown: CancellationToken) -> io::Result<()> {
+pub async fn serve(
+    listener: impl Into<Listener>,
+    settings: config::Shop,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    let listener = listener.into();
     let address = listener.local_addr()?;
     tracing::info!(%address, products = settings.products, "shop open");
     let router = router(&settings).merge(operations(&Health::new()));

@@ -158,7 +158,7 @@ members = [
     );
     assert_eq!(
         place.refusal(&["config", "check"]),
-        "error: node.heartbeat: the shortest election timeout (250ms) must be above the heartbeat (300ms)
+        "error: node.heartbeat: the shortest election timeout (250ms) must be at least twice the heartbeat (300ms)
  --> symphony.toml:2:13
   |
 2 | heartbeat = \"300ms\"
@@ -433,4 +433,40 @@ fn answer(listener: &TcpListener, status: &str, body: &str) -> String {
     let length = if status.starts_with("204") { String::new() } else { format!("content-length: {}\r\n", body.len()) };
     write!(stream, "HTTP/1.1 {status}\r\n{length}connection: close\r\n\r\n{body}").unwrap();
     first
+}
+
+#[test]
+fn the_key_of_a_cluster_is_made_changed_and_never_shown() {
+    let place = Place::new();
+    let made = place.success(&["key", "gen", "deep/cluster.keys"]);
+    assert!(made.contains("sends with key 1 (") && made.contains("Copy deep/cluster.keys to every member"), "{made}");
+    let again = place.run(&["key", "gen", "deep/cluster.keys"]);
+    assert_eq!(again.status.code(), Some(1), "nothing is overwritten");
+
+    let early = place.run(&["key", "rotate", "drop", "deep/cluster.keys"]);
+    assert_eq!(early.status.code(), Some(1));
+    let text = String::from_utf8(early.stderr).unwrap();
+    assert!(text.contains("the next step is `add`, not `drop`"), "{text}");
+    for (step, next) in [
+        ("add", "rotate switch deep/cluster.keys"),
+        ("switch", "rotate drop deep/cluster.keys"),
+        ("drop", "is changed"),
+    ] {
+        let told = place.success(&["key", "rotate", step, "deep/cluster.keys"]);
+        assert!(told.contains("kill -HUP") && told.contains(next), "{told}");
+    }
+    let shown = place.success(&["key", "show", "deep/cluster.keys"]);
+    assert!(shown.contains("sends with key 2 (") && !shown.contains("key 1"), "{shown}");
+    let file = fs::read_to_string(place.folder.path().join("deep/cluster.keys")).unwrap();
+    let secret = file.split_whitespace().last().unwrap();
+    assert!(secret.len() == 64 && !shown.contains(&secret[..8]), "{shown}");
+}
+
+#[test]
+fn a_node_without_usable_keys_says_how_to_get_them() {
+    let place = Place::new();
+    let missing = place.run(&["node", "--set", "node.operations=127.0.0.1:0"]);
+    assert_eq!(missing.status.code(), Some(1));
+    let text = String::from_utf8(missing.stdout).unwrap() + &String::from_utf8(missing.stderr).unwrap();
+    assert!(text.contains("symphony key gen symphony-data/cluster.keys"), "{text}");
 }

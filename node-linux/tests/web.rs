@@ -14,7 +14,7 @@ use symphony::web::{
 use symphony_adapters::{
     database::{Database, Incoming, Outcome},
     http::{
-        ClientError, Health, WebClient,
+        Bearer, ClientError, Health, WebClient,
         api::{ItemsRequest, LeaderInfo, TERM_HEADER},
     },
     item::Item,
@@ -27,6 +27,9 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// What requests that change something carry.
+const TOKEN: &str = "token-of-the-tests";
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -49,11 +52,13 @@ impl Node {
             url: url.clone(),
             managers,
             database: database.clone(),
-            client: WebClient::new().unwrap(),
+            client: client(),
+            raise: mpsc::channel(1).0,
+            health: Health::new(),
         };
         let (leadership, _task) = leadership::start(candidate, view, stop.clone());
-        let state = WebState { database, leadership: leadership.clone(), health: Health::new() };
-        tokio::spawn(web::serve(listener, state, stop.clone()));
+        let state = WebState { database, leadership: leadership.clone(), bearer: bearer(), health: Health::new() };
+        tokio::spawn(web::serve(listener, state, Router::new(), stop.clone()));
         Self { url, election, leadership, _stop: stop.drop_guard() }
     }
 
@@ -108,7 +113,15 @@ impl Node {
 }
 
 fn client() -> WebClient {
-    WebClient::new().unwrap()
+    WebClient::new(bearer()).unwrap()
+}
+
+fn bearer() -> Bearer {
+    Bearer::new(TOKEN).unwrap()
+}
+
+fn signed(request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+    request.header("authorization", bearer().header())
 }
 
 fn browser() -> reqwest::Client {
@@ -130,7 +143,7 @@ fn item(number: u32) -> Incoming {
         fields,
         scraped_at_ms: 1_800_000_000_000,
     };
-    Incoming { message_id: format!("message-{number}"), item }
+    Incoming::new(format!("message-{number}"), item)
 }
 
 async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
@@ -221,8 +234,11 @@ async fn the_refusal_reaches_a_client_that_reads_only_after_it_has_written_every
     let follower = Node::start(2, &folder, Vec::new()).await;
     let body = vec![0_u8; 20 * 1024 * 1024];
     let mut stream = TcpStream::connect(follower.url.trim_start_matches("http://")).await.unwrap();
-    let head =
-        format!("POST /v1/files HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "POST /v1/files HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {TOKEN}\r\n\
+         content-length: {}\r\n\r\n",
+        body.len()
+    );
     stream.write_all(head.as_bytes()).await.unwrap();
     stream.write_all(&body).await.unwrap();
     let mut answer = String::new();
@@ -258,6 +274,26 @@ async fn a_leader_that_was_replaced_unawares_writes_nothing_and_steps_back() {
 }
 
 #[tokio::test]
+async fn nobody_without_the_token_writes_and_everybody_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let leader = Node::start_leader(1, &folder).await;
+    let other = WebClient::new(Bearer::new("token-of-somebody-else").unwrap()).unwrap();
+    let error = other.store_items(&leader.url, 1, &ItemsRequest { items: vec![item(1)] }).await.unwrap_err();
+    assert!(matches!(error, ClientError::Refused { status: 401, .. }), "{error}");
+    // Larger than what fits into the buffers on the way.
+    let content = vec![b'x'; 900_000];
+    let hash = hex::encode(Sha256::digest(&content));
+    let error = other.store_file(&leader.url, 1, "/a", 1, "text/csv", &hash, content).await.unwrap_err();
+    assert!(matches!(error, ClientError::Refused { status: 401, .. }), "{error}");
+    for path in ["/v1/items", "/v1/files", "/v1/items/x", "/v1/status", "/leader"] {
+        let bare = browser().post(format!("{}{path}", leader.url)).header(TERM_HEADER, 1).send().await.unwrap();
+        assert_eq!(bare.status(), 401, "{path}");
+    }
+    assert_eq!(leader.json("/v1/status").await["counts"]["items"], 0);
+    assert_eq!(leader.json("/v1/items").await["rows"], json!([]));
+}
+
+#[tokio::test]
 async fn a_batch_has_bounds_and_a_form() {
     let folder = tempfile::tempdir().unwrap();
     let leader = Node::start_leader(1, &folder).await;
@@ -265,14 +301,14 @@ async fn a_batch_has_bounds_and_a_form() {
         let error = leader.store(1, &vec![item(1); count]).await.unwrap_err();
         assert!(matches!(error, ClientError::Refused { status: 422, .. }), "{count}: {error}");
     }
-    let post = || browser().post(format!("{}/v1/items", leader.url)).header(TERM_HEADER, 1);
+    let post = || signed(browser().post(format!("{}/v1/items", leader.url))).header(TERM_HEADER, 1);
     for (request, status) in [
         (post().json(&json!({"items": [], "more": 1})), 422),
         (post().json(&json!({"items": [{"message_id": "a"}]})), 422),
         (post().header("content-type", "application/json").body("{"), 400),
         (post().body("{}"), 415),
-        (browser().post(format!("{}/v1/items", leader.url)).json(&json!({"items": []})), 400),
-        (browser().delete(format!("{}/v1/items", leader.url)), 405),
+        (signed(browser().post(format!("{}/v1/items", leader.url))).json(&json!({"items": []})), 400),
+        (signed(browser().delete(format!("{}/v1/items", leader.url))), 405),
         (post().header("content-type", "application/json").body(vec![b' '; 17 * 1024 * 1024]), 413),
     ] {
         let response = request.send().await.unwrap();
@@ -285,19 +321,22 @@ async fn a_batch_has_bounds_and_a_form() {
 async fn a_file_is_stored_once_and_downloaded_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let leader = Node::start_leader(4, &folder).await;
-    let content = b"id,price\n1,2.50\n";
+    // More than is read at once.
+    let content = "id,price\n1,2.50\n".repeat(10_000);
+    let content = content.as_bytes();
     assert_eq!(leader.store_file(4, "/out/run 1.csv", content).await.unwrap(), Outcome::Stored);
     assert_eq!(leader.store_file(4, "/out/run 1.csv", content).await.unwrap(), Outcome::Duplicate);
 
     let hash = hex::encode(Sha256::digest(content));
     let file = leader.json(&format!("/v1/files/{hash}")).await;
-    assert_eq!((&file["path"], &file["size"], &file["term"]), (&json!("/out/run 1.csv"), &json!(16), &json!(4)));
+    assert_eq!((&file["path"], &file["size"], &file["term"]), (&json!("/out/run 1.csv"), &json!(160_000), &json!(4)));
     assert_eq!(leader.json("/v1/files").await["rows"].as_array().unwrap().len(), 1);
     assert_eq!(leader.get("/v1/files/none").await.status(), 404);
 
     let download = leader.get(&format!("/v1/files/{hash}/content")).await;
     let header = |name: &str| download.headers()[name].to_str().unwrap().to_owned();
     assert_eq!(header("content-type"), "text/csv");
+    assert_eq!(header("content-length"), "160000");
     assert_eq!(header("x-content-type-options"), "nosniff");
     assert_eq!(header("content-disposition"), "attachment; filename=\"run 1.csv\"; filename*=UTF-8''run%201.csv");
     let tag = header("etag");
@@ -305,7 +344,7 @@ async fn a_file_is_stored_once_and_downloaded_as_it_was() {
     let again = browser().get(format!("{}/v1/files/{hash}/content", leader.url)).header("if-none-match", tag);
     assert_eq!(again.send().await.unwrap().status(), 304);
     let page = leader.html("/app/files").await;
-    assert!(page.contains("run 1.csv") && page.contains("16 bytes"), "{page}");
+    assert!(page.contains("run 1.csv") && page.contains("160 KB"), "{page}");
 }
 
 #[tokio::test]
@@ -320,7 +359,7 @@ async fn a_file_that_is_not_what_its_form_says_is_refused() {
         parts.iter().fold(form, |form, (name, text)| form.text(*name, (*text).to_owned()))
     };
     let full = [("path", "/a"), ("modified_at_ms", "1"), ("sha256", &hash), ("file", "x")];
-    let post = || browser().post(format!("{}/v1/files", leader.url)).header(TERM_HEADER, 1);
+    let post = || signed(browser().post(format!("{}/v1/files", leader.url))).header(TERM_HEADER, 1);
     for missing in 0..full.len() {
         let mut parts = full.to_vec();
         parts.remove(missing);

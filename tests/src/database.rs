@@ -7,11 +7,15 @@
     reason = "a broken promise is a panic"
 )]
 
+mod dead_files;
 mod fence;
 mod files;
+mod guard;
 mod items;
 mod mails;
 mod pages;
+mod races;
+mod traces;
 
 use std::{
     future::Future,
@@ -34,7 +38,18 @@ pub type Proof = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// All promises.
 #[must_use]
 pub fn cases() -> Vec<Case> {
-    [fence::cases(), items::cases(), pages::cases(), files::cases(), mails::cases()].concat()
+    [
+        fence::cases(),
+        guard::cases(),
+        races::cases(),
+        items::cases(),
+        pages::cases(),
+        files::cases(),
+        dead_files::cases(),
+        mails::cases(),
+        traces::cases(),
+    ]
+    .concat()
 }
 
 /// Names the functions of a module that are cases.
@@ -78,7 +93,7 @@ pub fn incoming(number: usize) -> Incoming {
 /// A message.
 #[must_use]
 pub fn message(message_id: &str, item: Item) -> Incoming {
-    Incoming { message_id: message_id.into(), item }
+    Incoming::new(message_id, item)
 }
 
 /// An item like those of the demonstration shop.

@@ -1,27 +1,27 @@
-//! Every run of three voters, within a bound, by [stateright](https://docs.rs/stateright) over the real endpoint.
+//! Every run of three voters, within a bound, by [stateright](https://docs.rs/stateright) over the real election.
 //!
 //! **Bound**: three voters, and terms up to [`Bound::term_max`]. Nothing else is bounded: any number of restarts of any
-//! node at any step of a save, of timeouts, of lost, late, repeated and reordered datagrams, and of commands to hand
+//! node at any step of a save, of timeouts, of lost, late, repeated and reordered messages, and of commands to hand
 //! leadership over. Each node's clock runs on its own, by steps of an election timeout, and stops where it likes.
 //!
-//! **Steps** of a node are calls of [`symphony_core::Endpoint`] and nothing else: datagrams in bytes, time, a record
+//! **Steps** of a node are calls of [`symphony_core::Election`] and nothing else: messages, time, a record
 //! that reaches the disk, its acknowledgement (both separate, with crashes between), a restart with what the disk has.
 //!
 //! **The network** is stronger than one that loses, repeats, reorders and delays (`said`). Messages that promise
 //! nothing come whenever their sender could have sent them, with any stamp; requests for votes and votes come from the
 //! moment they are saved, heartbeats and leave to campaign from the moment of an election, all of them for ever. That
-//! each message an endpoint sends is one of these is itself checked ("what is said is saved").
+//! each message an election sends is one of these is itself checked ("what is said is saved").
 //!
 //! **Sets of states** (`possible`). Others learn of a node only what it has shown: a record saved, a term led. What
 //! they have shown only adds to what can come to it. So a node's other steps can be left to the last moment before it
 //! shows something again, without a run being missed, and a state of the model holds, for each node, what it has shown
-//! and the set of endpoint states it may be in. stateright explores these; each endpoint step is computed once.
+//! and the set of states of a node it may be in. stateright explores these; each step of a node is computed once.
 //!
-//! **Equal states** (`canonical`). Endpoint states are compared by their `Debug` text, with moments as steps from now
+//! **Equal states** (`canonical`). States of a node are compared by their `Debug` text, with moments as steps from now
 //! and without fields that cannot matter: counts, events for the host, priorities, stamps of others, what is owed.
 //! [`Bound::finer`] tells some of these apart too, and must find the same words sayable.
 //!
-//! Not looked at here: the lease, which rests on clocks (the simulator has it), priorities, witnesses and pausing.
+//! Not looked at here: datagrams (whoever is on the path can do no more than this network), the lease, which rests on clocks (the simulator has it), priorities, witnesses and pausing.
 
 mod canonical;
 mod debug;
@@ -70,7 +70,7 @@ pub enum Fault {
 pub struct Bound {
     /// The last term, at most 6.
     pub term_max: u8,
-    /// Also tell endpoint states apart by timers and by what they owe to others.
+    /// Also tell states of a node apart by timers and by what they owe to others.
     pub finer: bool,
     /// A mistake to find.
     pub fault: Option<Fault>,
@@ -87,9 +87,9 @@ pub struct Report {
     pub states_total: usize,
     /// Steps to the deepest state that others can know of, the first state included.
     pub depth: usize,
-    /// States of endpoints.
+    /// States of the nodes.
     pub endpoint_states: usize,
-    /// Steps of endpoints.
+    /// Steps of the nodes.
     pub endpoint_steps: usize,
     /// Words that the three nodes can have given, all together.
     pub words: usize,

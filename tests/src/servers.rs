@@ -2,6 +2,9 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test that cannot start its server fails")]
 
+pub mod certificates;
+pub mod disk;
+pub mod files;
 pub mod postgres;
 pub mod process;
 pub mod rabbitmq;
@@ -33,6 +36,12 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
     folders.chain(postgresql_folders()).map(|folder| folder.join(name)).find(|program| is_executable(program))
 }
 
+/// Those of the programs that are not installed.
+#[must_use]
+pub fn missing<'a>(programs: &[&'a str]) -> Vec<&'a str> {
+    programs.iter().copied().filter(|program| find_program(program).is_none()).collect()
+}
+
 /// Debian keeps each version of PostgreSQL in a folder of its own; the latest comes first.
 fn postgresql_folders() -> Vec<PathBuf> {
     let versions = Path::new("/usr/lib/postgresql").read_dir().into_iter().flatten().flatten();
@@ -50,7 +59,7 @@ fn is_executable(program: &Path) -> bool {
 /// A test that needs `programs`: ignored where one is missing, or failed if `SYMPHONY_REQUIRE_SERVERS` is set.
 #[must_use]
 pub fn trial(name: &str, programs: &[&str], test: impl FnOnce() + Send + 'static) -> Trial {
-    let missing: Vec<_> = programs.iter().copied().filter(|program| find_program(program).is_none()).collect();
+    let missing = missing(programs);
     if missing.is_empty() {
         return Trial::test(name, move || {
             test();

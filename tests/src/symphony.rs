@@ -12,7 +12,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use reqwest::{Client, Response, StatusCode, redirect::Policy};
+use reqwest::{
+    Certificate, Client, ClientBuilder, Response, StatusCode, header, header::HeaderValue, redirect::Policy,
+};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use symphony_adapters::database::{Page, StoredItem};
@@ -96,6 +98,12 @@ impl Symphony {
         self.process.signal(name);
     }
 
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Whether it has not ended.
     ///
     /// # Panics
@@ -158,6 +166,47 @@ impl Symphony {
     }
 }
 
+/// The name under which a binary of these tests plays the program: cargo builds no other binary for it.
+const STAND_NAME: &str = "symphony";
+
+/// A link to the running binary, by which it is the program.
+#[derive(Debug)]
+pub struct Stand {
+    folder: tempfile::TempDir,
+}
+
+impl Stand {
+    /// Whether this process was started by the link.
+    #[must_use]
+    pub fn is_for_program() -> bool {
+        env::args_os().next().is_some_and(|program| Path::new(&program).file_name() == Some(OsStr::new(STAND_NAME)))
+    }
+
+    /// Makes the link.
+    ///
+    /// # Panics
+    /// If that fails.
+    #[must_use]
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let own = env::current_exe().expect("a running program");
+        std::os::unix::fs::symlink(own, folder.path().join(STAND_NAME)).expect("a link");
+        Self { folder }
+    }
+
+    /// The program.
+    #[must_use]
+    pub fn program(&self) -> String {
+        self.folder.path().join(STAND_NAME).display().to_string()
+    }
+}
+
+impl Default for Stand {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// A client that follows no redirects and asks no proxy.
 #[derive(Clone, Debug)]
 pub struct Visitor {
@@ -171,10 +220,32 @@ impl Visitor {
     /// If there is none to be had.
     #[must_use]
     pub fn new() -> Self {
-        // An error only says that another test was first.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let builder = Client::builder().no_proxy().redirect(Policy::none()).timeout(ANSWER_TIMEOUT);
-        Self { client: builder.build().expect("a client") }
+        Self::with_authorities(None)
+    }
+
+    /// A client of servers that the authority in this PEM file certifies.
+    ///
+    /// # Panics
+    /// If there is none to be had.
+    #[must_use]
+    pub fn trusting(ca: &Path) -> Self {
+        let ca = fs::read(ca).expect("a file of the authority");
+        Self::with_authorities(Some(Certificate::from_pem(&ca).expect("an authority")))
+    }
+
+    /// A client whose requests carry this token.
+    ///
+    /// # Panics
+    /// If there is none to be had.
+    #[must_use]
+    pub fn bearing(token: &str) -> Self {
+        let header: HeaderValue = format!("Bearer {token}").parse().expect("a token");
+        let headers = [(header::AUTHORIZATION, header)].into_iter().collect();
+        Self { client: builder(None).default_headers(headers).build().expect("a client") }
+    }
+
+    fn with_authorities(ca: Option<Certificate>) -> Self {
+        Self { client: builder(ca).build().expect("a client") }
     }
 
     /// The client, for requests of other kinds.
@@ -246,6 +317,16 @@ impl Visitor {
     pub async fn products(&self, shop: &str) -> usize {
         let text = self.get(&format!("{shop}/sitemap.xml")).await.text().await.expect("a site map");
         text.matches("/product/").count()
+    }
+}
+
+fn builder(ca: Option<Certificate>) -> ClientBuilder {
+    // An error only says that another test was first.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let builder = Client::builder().no_proxy().redirect(Policy::none()).timeout(ANSWER_TIMEOUT);
+    match ca {
+        Some(ca) => builder.tls_certs_only([ca]),
+        None => builder,
     }
 }
 

@@ -27,6 +27,10 @@ fn main() {
         run(many_nodes_that_make_the_file_at_once_all_open_it());
         Ok(())
     }));
+    trials.push(Trial::test("a_token_cannot_be_committed", || {
+        run(a_token_cannot_be_committed());
+        Ok(())
+    }));
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 
@@ -66,5 +70,28 @@ async fn many_nodes_that_make_the_file_at_once_all_open_it() {
         for node in nodes {
             node.await.unwrap().unwrap().ping().await.unwrap();
         }
+    }
+}
+
+/// Left behind, it would let writes without a token pass.
+async fn a_token_cannot_be_committed() {
+    use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
+
+    let folder = tempfile::tempdir().unwrap();
+    let (_database, _) = open_as_leader(&url(&folder)).await;
+    let mut session = SqliteConnection::connect(&url(&folder)).await.unwrap();
+    let never = "INSERT OR IGNORE INTO never (id) VALUES (0)";
+    for (setting, attempt, refusal) in [
+        ("PRAGMA foreign_keys = ON", "PRAGMA foreign_keys = OFF", "FOREIGN KEY"),
+        ("PRAGMA foreign_keys = OFF", "PRAGMA foreign_keys = ON", "a token wants PRAGMA foreign_keys = ON"),
+        ("PRAGMA foreign_keys = ON; PRAGMA ignore_check_constraints = ON", never, "never is empty"),
+    ] {
+        sqlx::raw_sql(setting).execute(&mut session).await.unwrap();
+        let script = format!("BEGIN IMMEDIATE; INSERT INTO token (term, holder) VALUES (1, 1); {attempt}; COMMIT");
+        let error = sqlx::raw_sql(AssertSqlSafe(script)).execute(&mut session).await.unwrap_err().to_string();
+        assert!(error.contains(refusal), "{setting}: {error}");
+        sqlx::raw_sql("ROLLBACK").execute(&mut session).await.unwrap();
+        let left: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM token").fetch_one(&mut session).await.unwrap();
+        assert_eq!(left, 0, "{setting}");
     }
 }

@@ -10,9 +10,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs,
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -70,6 +71,7 @@ async fn every_item_arrives_once_though_the_leader_is_stopped_in_mid_flow() {
     })
     .await;
     assert!(seen < products, "all {seen} items were there before the leader could be stopped");
+    problem(dev.bare_post(old.id, "stop").send().await.unwrap(), 401).await;
     assert_eq!(dev.post(old.id, "stop").await.status(), StatusCode::NO_CONTENT);
 
     let stopped = dev.nodes().await.into_iter().find(|node| node.id == old.id).unwrap();
@@ -144,6 +146,8 @@ async fn two_at_once_share_the_machine_and_not_the_folder() {
     assert_eq!(third.wait(), Some(1));
     assert!(third.log().contains("another"), "{}", third.log());
     assert!(first.process.is_running(), "{}", first.process.log());
+    // The token is still that of the first.
+    problem(first.post(9, "stop").await, 404).await;
 
     first.process.stop(GRACE);
     second.process.stop(GRACE);
@@ -186,6 +190,7 @@ struct Dev {
     /// From the table that it prints: what is where.
     table: BTreeMap<String, String>,
     visitor: Visitor,
+    folder: PathBuf,
 }
 
 #[derive(Debug, Deserialize)]
@@ -221,7 +226,7 @@ impl Dev {
             visitor.try_json::<Vec<Node>>(&table["control"])
         })
         .await;
-        Self { process, table, visitor }
+        Self { process, table, visitor, folder: folder.to_owned() }
     }
 
     /// Base URL of what the table has under this name.
@@ -246,8 +251,13 @@ impl Dev {
     }
 
     async fn post(&self, node: u16, action: &str) -> reqwest::Response {
+        let token = fs::read_to_string(self.folder.join(&self.table["token"])).unwrap();
+        self.bare_post(node, action).bearer_auth(token).send().await.unwrap()
+    }
+
+    fn bare_post(&self, node: u16, action: &str) -> reqwest::RequestBuilder {
         let url = format!("{}/{node}/{action}", self.table["control"]);
-        self.visitor.client().post(url).timeout(PATIENCE).send().await.unwrap()
+        self.visitor.client().post(url).timeout(PATIENCE)
     }
 }
 

@@ -8,10 +8,11 @@
     reason = "a failed step fails the test"
 )]
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
+use std::time::Duration;
 
 use reqwest::StatusCode;
 use symphony_tests::{
+    nodes::{Cluster, IDS},
     servers::free_port,
     symphony::{Symphony, Visitor, until},
 };
@@ -50,65 +51,21 @@ async fn each_role_tells_how_it_is_and_ends_in_good_order_when_asked() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_elect_tell_their_hooks_and_hand_over_when_asked_to_end() {
-    let folder = tempfile::tempdir().unwrap();
-    write_hook(folder.path());
-    let [one, two, three] = [free_port(), free_port(), free_port()];
-    let members = format!(
-        "node.members=[{{id=1,address=\"127.0.0.1:{one}\"}},{{id=2,address=\"127.0.0.1:{two}\"}},\
-         {{id=3,address=\"127.0.0.1:{three}\"}}]"
-    );
-    let visitor = Visitor::new();
-    let mut nodes = Vec::new();
-    for (id, port) in [(1, one), (2, two), (3, three)] {
-        let listen = format!("127.0.0.1:{port}");
-        let operations = format!("127.0.0.1:{}", free_port());
-        let settings = [format!("node.operations={operations}"), format!("node.state=node-{id}.state")];
-        let id_text = id.to_string();
-        let mut arguments = vec!["node", "--id", &id_text, "--listen", &listen, "--hook", "./hook", "--set", &members];
-        arguments.extend(settings.iter().flat_map(|setting| ["--set", setting]));
-        // On a busy machine a heartbeat may be late.
-        arguments.extend(["--set", "node.election_timeout_min=1s", "--set", "node.election_timeout_max=2s"]);
-        let node = Symphony::start(PROGRAM, folder.path(), &format!("node-{id}"), &arguments, &[]);
-        nodes.push((id, node, format!("http://{operations}/readyz")));
-    }
-    for (_, _, url) in &nodes {
-        until(url, || async { (visitor.try_get(url).await?.status() == StatusCode::OK).then_some(()) }).await;
-    }
-    let (term, old) = until("a leader in the hooks", || async { leader(folder.path()) }).await;
-
-    let position = nodes.iter().position(|(id, ..)| *id == old).unwrap();
-    nodes.remove(position).1.stop(GRACE);
+    let mut cluster = Cluster::running(PROGRAM).await;
+    let (term, old) = cluster.leader(&IDS).await;
+    cluster.process(old).stop(GRACE);
+    let others: Vec<_> = IDS.into_iter().filter(|id| *id != old).collect();
     let (new_term, new) =
-        until("another leader in the hooks", || async { leader(folder.path()).filter(|(_, id)| *id != old) }).await;
+        until("another leader in the hooks", async || Some(cluster.leader(&others).await).filter(|(_, id)| *id != old))
+            .await;
     assert!(new_term > term, "{new} in term {new_term} after {old} in term {term}");
-    for (_, mut node, _) in nodes {
-        node.stop(GRACE);
+    for id in &others {
+        cluster.process(*id).stop(GRACE);
     }
     // Whoever followed was told of both leaders.
     let third = 6 - old - new;
-    let told = fs::read_to_string(folder.path().join(format!("told-{third}"))).unwrap();
+    let told = &cluster.told()[usize::from(third) - 1];
     for (term, leader) in [(term, old), (new_term, new)] {
         assert!(told.contains(&format!("follower {term} {leader}\n")), "{told}");
     }
-}
-
-/// A program that writes down what it is told.
-fn write_hook(folder: &Path) {
-    let hook = folder.join("hook");
-    let script = "#!/bin/sh\necho \"$SYMPHONY_ROLE $SYMPHONY_TERM $SYMPHONY_LEADER\" >> told-$SYMPHONY_ID\n";
-    fs::write(&hook, script).unwrap();
-    fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
-}
-
-/// The latest term of which a node was told that it leads, and the node.
-fn leader(folder: &Path) -> Option<(u64, u16)> {
-    let told = (1..=3).filter_map(|id| Some((id, fs::read_to_string(folder.join(format!("told-{id}"))).ok()?)));
-    let terms = told.flat_map(|(id, told)| {
-        let terms: Vec<u64> = told
-            .lines()
-            .filter_map(|line| line.strip_prefix("leader ")?.split_whitespace().next()?.parse().ok())
-            .collect();
-        terms.into_iter().map(move |term| (term, id))
-    });
-    terms.max()
 }

@@ -2,11 +2,12 @@
 //!
 //! The queue and its dead-letter queue `NAME.dead` are durable quorum queues. Publications are persistent, mandatory
 //! and confirmed; a rejected message is copied to the dead-letter queue with its reason in the header
-//! `x-symphony-reason`, and then acknowledged. Publications and deliveries use a connection each, both rebuilt for ever
-//! with backoff; [`Broker::publish`] without a connection fails at once.
+//! `x-symphony-reason` and the time in `x-symphony-rejected-at-ms`, and then acknowledged. Publications and deliveries use
+//! a connection each, both rebuilt for ever with backoff; [`Broker::publish`] without a connection fails at once.
 
 mod backoff;
 mod consumer;
+mod dead;
 mod dial;
 mod link;
 mod publisher;
@@ -21,11 +22,13 @@ use lapin::uri::AMQPUri;
 use tokio::time::timeout;
 use url::{Host, Url};
 
-use super::{Broker, BrokerError, Consumer, Depth, Message};
+use super::{Broker, BrokerError, Consumer, DeadLetter, Depth, Message};
 use consumer::AmqpConsumer;
 use link::Link;
 use publisher::Publisher;
 use topology::{Topology, explain};
+
+use crate::tls::Tls;
 
 /// Label of this broker in metrics.
 const NAME: &str = "amqp";
@@ -40,6 +43,7 @@ const HEARTBEAT_S: u16 = 10;
 pub struct AmqpBroker {
     uri: AMQPUri,
     topology: Topology,
+    tls: Tls,
     publisher: Arc<Publisher>,
     /// Made for the first consumer.
     consuming: OnceLock<Arc<Link>>,
@@ -48,16 +52,17 @@ pub struct AmqpBroker {
 impl AmqpBroker {
     /// Starts connecting to `amqp[s]://USER:PASSWORD@HOST:PORT/VHOST`, and returns at once.
     ///
-    /// No virtual host means `/`, which can also be written as `%2f`. Needs a tokio runtime.
+    /// With `amqps`, the authorities of `tls` certify the server. No virtual host means `/`, which can also be written as
+    /// `%2f`. Needs a tokio runtime.
     ///
     /// # Errors
     /// [`BrokerError::Configuration`] for a URL or a queue name that cannot be used.
-    pub fn open(url: &str, queue: &str) -> Result<Self, BrokerError> {
+    pub fn open(url: &str, queue: &str, tls: Tls) -> Result<Self, BrokerError> {
         let uri = parse(url)?;
         let topology = Topology::new(queue)?;
-        let link = Link::spawn(uri.clone(), topology.clone(), "publish");
+        let link = Link::spawn(uri.clone(), topology.clone(), tls.clone(), "publish");
         let publisher = Arc::new(Publisher::new(link, topology.clone()));
-        Ok(Self { uri, topology, publisher, consuming: OnceLock::new() })
+        Ok(Self { uri, topology, tls, publisher, consuming: OnceLock::new() })
     }
 }
 
@@ -73,7 +78,7 @@ impl Broker for AmqpBroker {
         }
         let link = self
             .consuming
-            .get_or_init(|| Arc::new(Link::spawn(self.uri.clone(), self.topology.clone(), "consume")))
+            .get_or_init(|| Arc::new(Link::spawn(self.uri.clone(), self.topology.clone(), self.tls.clone(), "consume")))
             .clone();
         Ok(Box::new(AmqpConsumer::spawn(link, self.topology.clone(), self.publisher.clone(), prefetch)))
     }
@@ -84,6 +89,18 @@ impl Broker for AmqpBroker {
             Ok(depth) => depth.map_err(|error| BrokerError::Disconnected(explain(&error))),
             Err(_) => Err(BrokerError::Disconnected("the broker did not answer in time".into())),
         }
+    }
+
+    async fn dead_letters(&self, id: Option<&str>, limit: usize) -> Result<Vec<DeadLetter>, BrokerError> {
+        dead::list(&self.publisher, &self.topology, id, limit).await
+    }
+
+    async fn bury(&self, message: &Message, reason: &str) -> Result<(), BrokerError> {
+        self.publisher.bury(message, reason).await
+    }
+
+    async fn replay(&self, id: Option<&str>) -> Result<u64, BrokerError> {
+        dead::replay(&self.publisher, &self.topology, id).await
     }
 
     fn health(&self) -> Result<(), BrokerError> {
@@ -149,7 +166,7 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         drop(listener);
-        let broker = AmqpBroker::open(&format!("amqp://127.0.0.1:{port}"), "items").unwrap();
+        let broker = AmqpBroker::open(&format!("amqp://127.0.0.1:{port}"), "items", Tls::new(None).unwrap()).unwrap();
         assert!(matches!(broker.health(), Err(BrokerError::Disconnected(_))));
         let message = Message { id: "1".into(), content_type: "text/plain".into(), body: "x".into() };
         assert!(matches!(broker.publish(&message).await, Err(BrokerError::Disconnected(_))));

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
-use super::{Broker, BrokerError, Consumer, Depth, Message, telemetry};
+use super::{Broker, BrokerError, Consumer, DeadLetter, Depth, Message, telemetry};
 use consumer::EmbeddedConsumer;
 use store::{Holder, Store};
 
@@ -68,6 +68,23 @@ impl Broker for EmbeddedBroker {
     async fn depth(&self) -> Result<Depth, BrokerError> {
         self.check_open()?;
         self.store.depth(&self.queue).await
+    }
+
+    async fn dead_letters(&self, id: Option<&str>, limit: usize) -> Result<Vec<DeadLetter>, BrokerError> {
+        self.check_open()?;
+        self.store.dead_letters(&self.queue, id, limit).await
+    }
+
+    async fn bury(&self, message: &Message, reason: &str) -> Result<(), BrokerError> {
+        self.check_open()?;
+        self.store.insert_dead(&self.queue, message, reason).await?;
+        telemetry::rejected(NAME);
+        Ok(())
+    }
+
+    async fn replay(&self, id: Option<&str>) -> Result<u64, BrokerError> {
+        self.check_open()?;
+        self.store.replay(&self.queue, id).await
     }
 
     fn health(&self) -> Result<(), BrokerError> {
@@ -154,6 +171,25 @@ mod tests {
         let opened = EmbeddedBroker::open(&format!("sqlite:{}", path.display()), "items").await;
         let Err(BrokerError::Configuration(reason)) = opened else { panic!("opened") };
         assert!(reason.contains("another process"), "{reason}");
+    }
+
+    #[tokio::test]
+    async fn a_file_of_before_publications_had_a_time_is_read() {
+        let folder = tempdir().unwrap();
+        let path = folder.path().join("queue.db");
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+        let old = sqlx::SqlitePool::connect_with(options).await.unwrap();
+        let schema = "CREATE TABLE broker_message (seq INTEGER PRIMARY KEY AUTOINCREMENT, queue TEXT NOT NULL, \
+                      id TEXT NOT NULL, content_type TEXT NOT NULL, body BLOB NOT NULL, \
+                      redeliveries INTEGER NOT NULL DEFAULT 0, holder INTEGER) STRICT;\
+                      INSERT INTO broker_message (queue, id, content_type, body) \
+                      VALUES ('items', '1', 'text/plain', x'31')";
+        sqlx::raw_sql(schema).execute(&old).await.unwrap();
+        old.close().await;
+        let broker = EmbeddedBroker::open(&format!("sqlite:{}", path.display()), "items").await.unwrap();
+        let delivery = timeout(Duration::from_secs(10), broker.consume(1).await.unwrap().next()).await.unwrap();
+        assert_eq!((delivery.message.clone(), delivery.published_at_ms), (message("1"), None));
+        delivery.ack().await.unwrap();
     }
 
     #[tokio::test]

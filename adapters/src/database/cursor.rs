@@ -29,7 +29,7 @@ impl Cursor {
         Some(Self { stored_at_ms: stored_at_ms.parse().ok()?, key: key.into() })
     }
 
-    fn encode(&self, list: &str) -> String {
+    pub(super) fn encode(&self, list: &str) -> String {
         hex::encode(format!("{list}.{}.{}", self.stored_at_ms, self.key))
     }
 }

@@ -3,14 +3,15 @@
 use sqlx::{migrate::MigrateError, postgres::PgDatabaseError, sqlite::SqliteError};
 
 use super::DatabaseError;
+use crate::tls::Refusal;
 
 impl From<sqlx::Error> for DatabaseError {
     /// Once the database is open, only what a request says can be wrong for good: a schema or a password that stopped
     /// working is the operator's to repair, and the request can be tried again.
     fn from(error: sqlx::Error) -> Self {
         match kind(&error) {
-            Kind::Request => Self::Invalid(error.to_string()),
-            Kind::Setting | Kind::Passing => Self::Unavailable(error.to_string()),
+            Kind::Request => Self::Invalid(words(&error)),
+            Kind::Setting | Kind::Passing => Self::Unavailable(words(&error)),
         }
     }
 }
@@ -18,8 +19,8 @@ impl From<sqlx::Error> for DatabaseError {
 /// Reads a failure to open the database: here the URL and the schema may be wrong, too.
 pub(super) fn on_open(error: &sqlx::Error) -> DatabaseError {
     match kind(error) {
-        Kind::Request | Kind::Setting => DatabaseError::Invalid(error.to_string()),
-        Kind::Passing => DatabaseError::Unavailable(error.to_string()),
+        Kind::Request | Kind::Setting => DatabaseError::Invalid(words(error)),
+        Kind::Passing => DatabaseError::Unavailable(words(error)),
     }
 }
 
@@ -32,6 +33,11 @@ pub(super) fn on_migrate(error: &MigrateError) -> DatabaseError {
         },
         _ => DatabaseError::Invalid(error.to_string()),
     }
+}
+
+/// A refused certificate in our words, anything else in those of sqlx.
+fn words(error: &sqlx::Error) -> String {
+    Refusal::find(error).map_or_else(|| error.to_string(), |refusal| refusal.to_string())
 }
 
 enum Kind {
@@ -73,6 +79,8 @@ fn postgres(code: &str) -> Kind {
 
 /// By the primary result code, the low byte of the extended one (sqlite.org/rescode.html).
 fn sqlite(code: Option<u32>) -> Kind {
+    // The guard's refusal, which speaks of the moment and not of the request.
+    const CONSTRAINT_TRIGGER: u32 = 19 | 7 << 8;
     const ERROR: u32 = 1;
     const PERM: u32 = 3;
     const READONLY: u32 = 8;
@@ -82,6 +90,9 @@ fn sqlite(code: Option<u32>) -> Kind {
     const CONSTRAINT: u32 = 19;
     const MISMATCH: u32 = 20;
     const NOTADB: u32 = 26;
+    if code == Some(CONSTRAINT_TRIGGER) {
+        return Kind::Passing;
+    }
     match code.map(|code| code & 0xff) {
         Some(TOOBIG | CONSTRAINT | MISMATCH) => Kind::Request,
         Some(ERROR | PERM | READONLY | CORRUPT | CANTOPEN | NOTADB) => Kind::Setting,
@@ -110,6 +121,12 @@ mod tests {
             assert!(matches!(postgres(code), Kind::Request), "{code}");
         }
         assert!(matches!(sqlite(Some(19 | 6 << 8)), Kind::Request));
+    }
+
+    #[test]
+    fn a_refusal_by_the_guard_is_not_the_requests_fault() {
+        assert!(matches!(postgres("SY001"), Kind::Passing));
+        assert!(matches!(sqlite(Some(19 | 7 << 8)), Kind::Passing));
     }
 
     #[test]

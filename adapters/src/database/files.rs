@@ -6,6 +6,7 @@ use sqlx::AssertSqlSafe;
 use super::{
     Database, DatabaseError, NewFile, NewMail, Outcome, Page, StoredFile, Token,
     cursor::{self, Cursor},
+    dead_files,
     fence::Write,
     mails, value,
 };
@@ -14,11 +15,13 @@ const LIST: &str = "files";
 
 const COLUMNS: &str = "sha256, path, size, content_type, modified_at_ms, stored_at_ms, term";
 
+/// Bytes of a content that travel in one statement: on its way each is in memory several times.
+const PART_LEN: usize = 8 * 1024 * 1024;
+
 /// Bytes hashed at a stretch; the runtime's other tasks have their turn in between.
 const HASH_CHUNK_LEN: usize = 256 * 1024;
 
 type Row = (String, String, i64, String, i64, i64, i64);
-type RowWithContent = (String, String, i64, String, i64, i64, i64, Vec<u8>);
 
 pub(super) async fn store(database: &Database, token: &Token, file: &NewFile) -> Result<Outcome, DatabaseError> {
     value::check_path(&file.path)?;
@@ -28,9 +31,9 @@ pub(super) async fn store(database: &Database, token: &Token, file: &NewFile) ->
         return Err(DatabaseError::Invalid(format!("the content's SHA-256 is {sha256}, not {}", file.sha256)));
     }
     let mut write = database.write(token).await?;
-    let outcome = insert(&mut write, file, size).await?;
+    let outcome = insert(database, &mut write, file, size).await?;
     if outcome == Outcome::Stored {
-        mails::insert(&mut write.session, database.dialect, write.term, &mail(file)).await?;
+        mails::insert(&mut write, &mail(file)).await?;
     }
     let ledger = sqlx::query(
         "INSERT INTO file_ledger (path, size, modified_at_ms, sha256, stored_at_ms, term) \
@@ -43,11 +46,12 @@ pub(super) async fn store(database: &Database, token: &Token, file: &NewFile) ->
     .bind(write.now_ms)
     .bind(write.term);
     write.session.execute(ledger).await?;
+    dead_files::forget(&mut write, &file.path).await?;
     write.commit().await?;
     Ok(outcome)
 }
 
-async fn insert(write: &mut Write, file: &NewFile, size: i64) -> Result<Outcome, DatabaseError> {
+async fn insert(database: &Database, write: &mut Write, file: &NewFile, size: i64) -> Result<Outcome, DatabaseError> {
     // Looked for first, so that a known content does not travel; the conflict clause is for those who look at once.
     let known: Option<(i64,)> = write
         .session
@@ -56,6 +60,7 @@ async fn insert(write: &mut Write, file: &NewFile, size: i64) -> Result<Outcome,
     if known.is_some() {
         return Ok(Outcome::Duplicate);
     }
+    let (first, rest) = file.content.split_at(file.content.len().min(PART_LEN));
     let query = sqlx::query(
         "INSERT INTO files (sha256, path, size, content_type, modified_at_ms, stored_at_ms, term, content) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (sha256) DO NOTHING",
@@ -67,11 +72,16 @@ async fn insert(write: &mut Write, file: &NewFile, size: i64) -> Result<Outcome,
     .bind(file.modified_at_ms)
     .bind(write.now_ms)
     .bind(write.term)
-    .bind(file.content.as_slice());
-    Ok(match write.session.execute(query).await? {
-        0 => Outcome::Duplicate,
-        _ => Outcome::Stored,
-    })
+    .bind(first);
+    if write.session.execute(query).await? == 0 {
+        return Ok(Outcome::Duplicate);
+    }
+    let append = format!("UPDATE files SET content = {} WHERE sha256 = $1", database.dialect.content_appended);
+    for part in rest.chunks(PART_LEN) {
+        let query = sqlx::query(AssertSqlSafe(append.clone())).bind(file.sha256.as_str()).bind(part);
+        write.session.execute(query).await?;
+    }
+    Ok(Outcome::Stored)
 }
 
 pub(super) async fn is_known(
@@ -112,14 +122,28 @@ pub(super) async fn list(
     Ok(cursor::page(LIST, files, limit, |file| Cursor { stored_at_ms: file.stored_at_ms, key: file.sha256.clone() }))
 }
 
-pub(super) async fn get(database: &Database, sha256: &str) -> Result<Option<(StoredFile, Vec<u8>)>, DatabaseError> {
-    let select = format!("SELECT {COLUMNS}, content FROM files WHERE sha256 = $1");
+pub(super) async fn get(database: &Database, sha256: &str) -> Result<Option<StoredFile>, DatabaseError> {
+    let select = format!("SELECT {COLUMNS} FROM files WHERE sha256 = $1");
     let query = sqlx::query_as(AssertSqlSafe(select)).bind(value::text(sha256));
-    let row: Option<RowWithContent> = database.session().await?.fetch_optional(query).await?;
-    row.map(|(sha256, path, size, content_type, modified_at_ms, stored_at_ms, term, content)| {
-        Ok((stored((sha256, path, size, content_type, modified_at_ms, stored_at_ms, term))?, content))
-    })
-    .transpose()
+    let row: Option<Row> = database.session().await?.fetch_optional(query).await?;
+    row.map(stored).transpose()
+}
+
+pub(super) async fn content(
+    database: &Database,
+    sha256: &str,
+    offset: u64,
+    len: u32,
+) -> Result<Vec<u8>, DatabaseError> {
+    // Bytes are counted from 1, in 32 bits on PostgreSQL.
+    let Ok(from) = i32::try_from(offset.saturating_add(1)) else { return Ok(Vec::new()) };
+    let len = i32::try_from(len).unwrap_or(i32::MAX);
+    let query = sqlx::query_as("SELECT substr(content, $2, $3) FROM files WHERE sha256 = $1")
+        .bind(value::text(sha256))
+        .bind(from)
+        .bind(len);
+    let row: Option<(Vec<u8>,)> = database.session().await?.fetch_optional(query).await?;
+    Ok(row.unwrap_or_default().0)
 }
 
 fn stored(

@@ -27,7 +27,7 @@ pub(super) async fn store(
         })
         .collect();
     let stored = entries.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == Outcome::Stored);
-    upsert(database, &mut write, stored.map(|(entry, _)| entry.item)).await?;
+    upsert(database, &mut write, stored.map(|(entry, _)| &entry.incoming.item)).await?;
     write.commit().await?;
     Ok(outcomes)
 }
@@ -36,16 +36,16 @@ pub(super) async fn store(
 struct Entry<'a> {
     message_id: String,
     body_hash: String,
-    item: &'a Item,
+    incoming: &'a Incoming,
 }
 
 impl<'a> Entry<'a> {
     fn new(incoming: &'a Incoming) -> Result<Self, DatabaseError> {
-        let Incoming { message_id, item } = incoming;
+        let Incoming { message_id, item, .. } = incoming;
         value::check_key("message id", message_id)?;
         value::check_key("id of the item", &item.id)?;
         value::check_key("site of the item", &item.site)?;
-        Ok(Self { message_id: value::text(message_id), body_hash: body_hash(item)?, item })
+        Ok(Self { message_id: value::text(message_id), body_hash: body_hash(item)?, incoming })
     }
 }
 
@@ -70,20 +70,41 @@ struct Inbox {
 struct InboxRow<'a> {
     message_id: &'a str,
     body_hash: &'a str,
+    item_id: &'a str,
+    scraped_at_ms: i64,
+    queued_at_ms: Option<i64>,
+    delivered_at_ms: Option<i64>,
+}
+
+impl<'a> From<&'a Entry<'_>> for InboxRow<'a> {
+    fn from(entry: &'a Entry<'_>) -> Self {
+        let Incoming { item, queued_at_ms, delivered_at_ms, .. } = entry.incoming;
+        Self {
+            message_id: &entry.message_id,
+            body_hash: &entry.body_hash,
+            item_id: &item.id,
+            scraped_at_ms: item.scraped_at_ms,
+            queued_at_ms: *queued_at_ms,
+            delivered_at_ms: *delivered_at_ms,
+        }
+    }
 }
 
 impl Inbox {
     async fn take(database: &Database, write: &mut Write, entries: &[Entry<'_>]) -> Result<Self, DatabaseError> {
         let mut first = BTreeMap::new();
         for entry in entries {
-            first.entry(entry.message_id.as_str()).or_insert(entry.body_hash.as_str());
+            first.entry(entry.message_id.as_str()).or_insert(entry);
         }
         // In the order of the keys, as every batch, so that two of them never wait for each other.
-        let rows: Vec<_> = first.iter().map(|(message_id, body_hash)| InboxRow { message_id, body_hash }).collect();
+        let rows: Vec<_> = first.values().map(|entry| InboxRow::from(*entry)).collect();
         let json = value::rows(&rows)?;
         let insert = format!(
-            "INSERT INTO inbox (message_id, body_hash, term, stored_at_ms) \
-             SELECT value ->> 'message_id', value ->> 'body_hash', $2, $3 FROM {} WHERE true \
+            "INSERT INTO inbox (message_id, body_hash, term, stored_at_ms, item_id, scraped_at_ms, queued_at_ms, \
+             delivered_at_ms) \
+             SELECT value ->> 'message_id', value ->> 'body_hash', $2, $3, value ->> 'item_id', \
+             CAST(value ->> 'scraped_at_ms' AS BIGINT), CAST(value ->> 'queued_at_ms' AS BIGINT), \
+             CAST(value ->> 'delivered_at_ms' AS BIGINT) FROM {} WHERE true \
              ON CONFLICT (message_id) DO NOTHING RETURNING message_id",
             database.dialect.rows
         );
@@ -91,7 +112,7 @@ impl Inbox {
         let new: Vec<(String,)> = write.session.fetch_all(query).await?;
         let mut inbox = Self {
             new: new.into_iter().map(|row| row.0).collect(),
-            hashes: first.iter().map(|(id, hash)| ((*id).to_owned(), (*hash).to_owned())).collect(),
+            hashes: first.iter().map(|(id, entry)| ((*id).to_owned(), entry.body_hash.clone())).collect(),
         };
         if inbox.new.len() < rows.len() {
             let select = format!(

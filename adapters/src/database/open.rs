@@ -11,6 +11,7 @@ use sqlx::{
     migrate::Migrator,
 };
 use tokio::time::{Instant, sleep, timeout};
+use url::Url;
 
 use super::{
     Database, DatabaseError,
@@ -36,12 +37,12 @@ const CONNECTIONS_MAX_POSTGRES: u32 = 10;
 /// Connections to SQLite at most: one writes while the others read.
 const CONNECTIONS_MAX_SQLITE: u32 = 4;
 
-pub(super) async fn open(url: &str) -> Result<Database, DatabaseError> {
+pub(super) async fn open(url: &str, ca: Option<&Path>) -> Result<Database, DatabaseError> {
     sqlx::any::install_default_drivers();
     let (dialect, migrations, connections_max, url) = if let Some(path) = url.strip_prefix("sqlite:") {
         (&SQLITE, &MIGRATIONS_SQLITE, CONNECTIONS_MAX_SQLITE, sqlite_url(path).await?)
     } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-        (&POSTGRES, &MIGRATIONS_POSTGRES, CONNECTIONS_MAX_POSTGRES, url.to_owned())
+        (&POSTGRES, &MIGRATIONS_POSTGRES, CONNECTIONS_MAX_POSTGRES, postgres_url(url, ca)?)
     } else {
         return Err(DatabaseError::Invalid("the URL is neither sqlite:PATH nor postgres://…".into()));
     };
@@ -63,7 +64,7 @@ pub(super) async fn open(url: &str) -> Result<Database, DatabaseError> {
             })
         })
         .connect_lazy_with(options);
-    Ok(Database { pool, dialect })
+    Ok(Database { pool, dialect, cluster: String::new() })
 }
 
 /// The first connection tells a wrong URL from a server that is away; the pool would only say that it timed out.
@@ -110,6 +111,18 @@ async fn migrate(mut connection: AnyConnection, dialect: &Dialect, migrations: &
 
 async fn run(migrations: &Migrator, connection: &mut AnyConnection) -> Result<(), DatabaseError> {
     migrations.run_direct(None, connection, false).await.map_err(|error| error::on_migrate(&error))
+}
+
+/// Names the file of the authorities, unless the URL does.
+fn postgres_url(url: &str, ca: Option<&Path>) -> Result<String, DatabaseError> {
+    const NAMES: [&str; 3] = ["sslrootcert", "ssl-root-cert", "ssl-ca"];
+    let Some(ca) = ca else { return Ok(url.to_owned()) };
+    let mut url = Url::parse(url).map_err(|error| DatabaseError::Invalid(format!("URL: {error}")))?;
+    if !url.query_pairs().any(|(name, _)| NAMES.contains(&&*name)) {
+        let ca = ca.to_str().ok_or_else(|| DatabaseError::Invalid("the path of tls.ca is not text".into()))?;
+        url.query_pairs_mut().append_pair("sslrootcert", ca);
+    }
+    Ok(url.into())
 }
 
 /// Makes the folder, and a URL in which every character of the path is safe.
@@ -164,7 +177,7 @@ mod tests {
     async fn an_odd_path_is_that_path() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a b/ü%20#1/symphony.db");
-        let database = open(&format!("sqlite:{}", path.display())).await.unwrap();
+        let database = open(&format!("sqlite:{}", path.display()), None).await.unwrap();
         database.ping().await.unwrap();
         assert!(path.is_file());
         database.close().await;
@@ -175,22 +188,34 @@ mod tests {
         for url in
             ["", "mysql://localhost/x", "sqlite:", "sqlite::memory:", "sqlite:/", "postgres://[oops", "sqlite:a?b=c"]
         {
-            assert!(matches!(open(url).await, Err(DatabaseError::Invalid(_))), "{url}");
+            assert!(matches!(open(url, None).await, Err(DatabaseError::Invalid(_))), "{url}");
         }
         let start = Instant::now();
         // A port that was free a moment ago refuses.
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let error = open(&format!("postgres://user:hunter2@127.0.0.1:{port}/x")).await.unwrap_err();
+        let error = open(&format!("postgres://user:hunter2@127.0.0.1:{port}/x"), None).await.unwrap_err();
         assert!(matches!(error, DatabaseError::Unavailable(_)), "{error}");
         assert!(!format!("{error} {error:?}").contains("hunter2"));
         assert!(start.elapsed() < Duration::from_secs(7));
+    }
+
+    #[test]
+    fn the_file_of_the_authorities_joins_the_url_unless_it_names_one() {
+        let ca = Some(Path::new("/etc/a b.pem"));
+        let url = |url: &str| postgres_url(url, ca).unwrap();
+        assert_eq!(
+            url("postgres://u:p%40@h/d?sslmode=verify-full"),
+            "postgres://u:p%40@h/d?sslmode=verify-full&sslrootcert=%2Fetc%2Fa+b.pem"
+        );
+        assert_eq!(url("postgres://h/d?sslrootcert=/own.pem"), "postgres://h/d?sslrootcert=/own.pem");
+        assert_eq!(postgres_url("postgres://h/d", None).unwrap(), "postgres://h/d");
     }
 
     #[tokio::test]
     async fn a_server_that_never_answers_is_unavailable_within_seconds() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let start = Instant::now();
-        let error = open(&format!("postgres://{}/x", listener.local_addr().unwrap())).await.unwrap_err();
+        let error = open(&format!("postgres://{}/x", listener.local_addr().unwrap()), None).await.unwrap_err();
         assert!(matches!(error, DatabaseError::Unavailable(_)), "{error}");
         assert!(start.elapsed() < Duration::from_secs(7));
     }
@@ -200,7 +225,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notes.txt");
         std::fs::write(&path, "dear diary, ".repeat(1000)).unwrap();
-        let error = open(&format!("sqlite:{}", path.display())).await.unwrap_err();
+        let error = open(&format!("sqlite:{}", path.display()), None).await.unwrap_err();
         assert!(matches!(error, DatabaseError::Invalid(_)), "{error}");
         assert!(std::fs::read_to_string(path).unwrap().starts_with("dear diary"));
     }
@@ -208,7 +233,7 @@ mod tests {
     #[tokio::test]
     async fn the_debug_output_shows_nothing_of_the_url() {
         let folder = tempfile::tempdir().unwrap();
-        let database = open(&format!("sqlite:{}", folder.path().join("s.db").display())).await.unwrap();
+        let database = open(&format!("sqlite:{}", folder.path().join("s.db").display()), None).await.unwrap();
         assert_eq!(format!("{database:?}"), "Database { .. }");
     }
 }

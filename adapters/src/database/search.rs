@@ -1,14 +1,23 @@
 //! Items on their way out: one by id, pages by search and filter.
 
-use std::fmt::Display;
+mod filter;
+mod index;
+mod values;
 
 use serde_json::Value;
-use sqlx::{Any, AssertSqlSafe, Encode, Type, any::AnyArguments, query::QueryAs};
+use sqlx::AssertSqlSafe;
 
+pub(super) use self::index::TextIndex;
+use self::{
+    filter::Filter,
+    index::{Outlook, has_text},
+    values::Values,
+};
 use super::{
     Database, DatabaseError, ItemQuery, Page, StoredItem,
     cursor::{self, Cursor},
     dialect::Dialect,
+    session::Session,
     value,
 };
 use crate::item::Item;
@@ -16,13 +25,15 @@ use crate::item::Item;
 const LIST: &str = "items";
 
 const SELECT: &str = "SELECT id, site, url, title, CAST(fields AS TEXT), scraped_at_ms, first_stored_at_ms, \
-                      stored_at_ms, term, revision FROM items";
+                      stored_at_ms, term, revision";
 
-/// Words of one search at most: each is one more look at every text.
-const WORDS_MAX: usize = 16;
+const LATEST_FIRST: &str = "ORDER BY stored_at_ms DESC, id DESC";
 
-/// Longest search and filter value, in bytes.
-const TERM_LEN_MAX: usize = 512;
+/// Items that are looked at for one page, if no index helps.
+const WINDOW_LEN: i64 = 10_000;
+
+/// Items that are looked at for one page, about, if an index helps: these lie about, those of a window side by side.
+const MATCHES_MAX: i64 = 2_000;
 
 type Row = (String, String, String, String, String, i64, i64, i64, i64, i64);
 
@@ -36,20 +47,101 @@ pub(super) fn text_of(item: &Item) -> String {
 }
 
 pub(super) async fn get(database: &Database, id: &str) -> Result<Option<StoredItem>, DatabaseError> {
-    let query = sqlx::query_as(AssertSqlSafe(format!("{SELECT} WHERE id = $1"))).bind(value::text(id));
+    let query = sqlx::query_as(AssertSqlSafe(format!("{SELECT} FROM items WHERE id = $1"))).bind(value::text(id));
     let row: Option<Row> = database.session().await?.fetch_optional(query).await?;
     row.map(stored).transpose()
 }
 
+/// A page in constant time. If an index tells that few items can match, these are looked at. Else the list is gone
+/// through in its order, [`WINDOW_LEN`] items at most: that mostly fills a page, and if not, the next one goes on from there.
 pub(super) async fn list(database: &Database, query: &ItemQuery) -> Result<Page<StoredItem>, DatabaseError> {
     let limit = cursor::limit(query.limit)?;
-    let select = select(database.dialect, query, limit)?;
-    let rows = database.session().await?.fetch_all(select.into_query()).await?;
+    let filter = Filter::new(query)?;
+    let cursor = query.cursor.as_deref().map(|cursor| Cursor::decode(LIST, cursor)).transpose()?;
+    let mut session = database.session().await?;
+    let Outlook { matches, common } = Outlook::of(database.dialect, &mut session, &filter, MATCHES_MAX + 1).await?;
+    let in_order = filter.narrows() && matches > MATCHES_MAX;
+
+    let mut values = Values::default();
+    let mut listed = listed(&mut values, &filter, cursor.as_ref())?;
+    let mut matching = matching(&mut values, database.dialect, &filter, &common)?;
+    let select = if in_order {
+        let window = format!("SELECT * FROM items {} {LATEST_FIRST} LIMIT {WINDOW_LEN}", all_of(&listed));
+        format!("{SELECT} FROM ({window}) AS items {}", all_of(&matching))
+    } else {
+        listed.append(&mut matching);
+        if filter.is_indexed() {
+            listed.extend(database.dialect.text_index.conditions(&mut values, &filter)?);
+        }
+        format!("{SELECT} FROM items {}", all_of(&listed))
+    };
+    let select = format!("{select} {LATEST_FIRST} LIMIT {}", values.bind(i64::from(limit) + 1)?);
+    let rows: Vec<Row> = session.fetch_all(values.into_query(select)).await?;
     let items = rows.into_iter().map(stored).collect::<Result<_, _>>()?;
-    Ok(cursor::page(LIST, items, limit, |stored: &StoredItem| Cursor {
+    let mut page = cursor::page(LIST, items, limit, |stored: &StoredItem| Cursor {
         stored_at_ms: stored.stored_at_ms,
         key: stored.item.id.clone(),
-    }))
+    });
+    if in_order && page.next.is_none() {
+        page.next = end_of_window(&mut session, &filter, cursor.as_ref()).await?.map(|end| end.encode(LIST));
+    }
+    Ok(page)
+}
+
+/// Where a search in the list's order stopped, if there is more behind.
+async fn end_of_window(
+    session: &mut Session,
+    filter: &Filter,
+    cursor: Option<&Cursor>,
+) -> Result<Option<Cursor>, DatabaseError> {
+    let mut values = Values::default();
+    let listed = all_of(&listed(&mut values, filter, cursor)?);
+    let last = format!("SELECT stored_at_ms, id FROM items {listed} {LATEST_FIRST} LIMIT 1 OFFSET {WINDOW_LEN} - 1");
+    let last: Option<(i64, String)> = session.fetch_optional(values.into_query(last)).await?;
+    Ok(last.map(|(stored_at_ms, key)| Cursor { stored_at_ms, key }))
+}
+
+/// Conditions for which the list has an index in its order.
+fn listed(values: &mut Values, filter: &Filter, cursor: Option<&Cursor>) -> Result<Vec<String>, DatabaseError> {
+    let mut conditions = Vec::new();
+    if let Some(site) = &filter.site {
+        conditions.push(format!("site = {}", values.bind(site.as_str())?));
+    }
+    if let Some(Cursor { stored_at_ms, key }) = cursor {
+        let (stored_at_ms, id) = (values.bind(*stored_at_ms)?, values.bind(key.as_str())?);
+        conditions.push(format!("(stored_at_ms, id) < ({stored_at_ms}, {id})"));
+    }
+    Ok(conditions)
+}
+
+/// All other conditions; no index is asked for the common words.
+fn matching(
+    values: &mut Values,
+    dialect: &Dialect,
+    filter: &Filter,
+    common: &[String],
+) -> Result<Vec<String>, DatabaseError> {
+    let mut conditions = Vec::new();
+    for word in &filter.words {
+        let condition = has_text(values, word)?;
+        // As likely by the statistics, and for no index.
+        conditions.push(if common.contains(word) { format!("({condition}) IS TRUE") } else { condition });
+    }
+    if let Some(field) = &filter.field {
+        let field = values.bind(field.as_str())?;
+        conditions.push(dialect.has_field(&field));
+        if let Some(value) = &filter.value {
+            conditions.push(dialect.field_is(&field, &values.bind(value.as_str())?));
+        }
+    }
+    Ok(conditions)
+}
+
+fn all_of(conditions: &[String]) -> String {
+    match conditions {
+        [] => String::new(),
+        conditions => format!("WHERE {}", conditions.join(" AND ")),
+    }
 }
 
 /// Jumps from site to site along the index instead of reading all items.
@@ -61,102 +153,6 @@ pub(super) async fn sites(database: &Database) -> Result<Vec<String>, DatabaseEr
     );
     let rows: Vec<(String,)> = database.session().await?.fetch_all(query).await?;
     Ok(rows.into_iter().map(|row| row.0).collect())
-}
-
-fn select(dialect: &Dialect, query: &ItemQuery, limit: u32) -> Result<Select, DatabaseError> {
-    let ItemQuery { search, site, field, value, cursor, limit: _ } = query;
-    let mut select = Select::default();
-    for word in words(search.as_deref())? {
-        let pattern = select.bind(like_pattern(&word))?;
-        select.filter(format_args!(r"search_text LIKE {pattern} ESCAPE '\'"));
-    }
-    if let Some(site) = term("site", site.as_deref())? {
-        let site = select.bind(site)?;
-        select.filter(format_args!("site = {site}"));
-    }
-    match (term("field", field.as_deref())?, term("value", value.as_deref())?) {
-        (None, None) => {}
-        (None, Some(_)) => return Err(DatabaseError::Invalid("a value without the field it is of".into())),
-        (Some(field), None) => {
-            let field = select.bind(field)?;
-            select.filter(dialect.has_field(&field));
-        }
-        (Some(field), Some(value)) => {
-            let (field, value) = (select.bind(field)?, select.bind(value)?);
-            select.filter(dialect.field_is(&field, &value));
-        }
-    }
-    if let Some(cursor) = cursor {
-        let cursor = Cursor::decode(LIST, cursor)?;
-        let (stored_at_ms, id) = (select.bind(cursor.stored_at_ms)?, select.bind(cursor.key)?);
-        select.filter(format_args!("(stored_at_ms, id) < ({stored_at_ms}, {id})"));
-    }
-    let limit = select.bind(i64::from(limit) + 1)?;
-    select.sql += &format!(" ORDER BY stored_at_ms DESC, id DESC LIMIT {limit}");
-    Ok(select)
-}
-
-/// A statement in the making: values never become part of its text.
-struct Select {
-    sql: String,
-    filters: usize,
-    arguments: AnyArguments,
-}
-
-impl Default for Select {
-    fn default() -> Self {
-        Self { sql: SELECT.into(), filters: 0, arguments: AnyArguments::default() }
-    }
-}
-
-impl Select {
-    /// Placeholder of a value.
-    fn bind<'v>(&mut self, value: impl Encode<'v, Any> + Type<Any>) -> Result<String, DatabaseError> {
-        use sqlx::Arguments as _;
-        self.arguments.add(value).map_err(sqlx::Error::Encode)?;
-        Ok(format!("${}", self.arguments.len()))
-    }
-
-    fn filter(&mut self, condition: impl Display) {
-        let word = if self.filters == 0 { "WHERE" } else { "AND" };
-        self.filters += 1;
-        self.sql += &format!(" {word} {condition}");
-    }
-
-    fn into_query(self) -> QueryAs<'static, Any, Row, AnyArguments> {
-        sqlx::query_as_with(AssertSqlSafe(self.sql), self.arguments)
-    }
-}
-
-/// A filter's value; an empty one, as forms send it, is none.
-fn term(what: &str, term: Option<&str>) -> Result<Option<String>, DatabaseError> {
-    match term {
-        None | Some("") => Ok(None),
-        Some(term) if term.len() <= TERM_LEN_MAX => Ok(Some(value::text(term))),
-        Some(_) => Err(DatabaseError::Invalid(format!("{what} has more than {TERM_LEN_MAX} bytes"))),
-    }
-}
-
-fn words(search: Option<&str>) -> Result<Vec<String>, DatabaseError> {
-    let search = term("search", search)?.unwrap_or_default().to_lowercase();
-    let words: Vec<_> = search.split_whitespace().map(str::to_owned).collect();
-    if words.len() > WORDS_MAX {
-        return Err(DatabaseError::Invalid(format!("search has more than {WORDS_MAX} words")));
-    }
-    Ok(words)
-}
-
-fn like_pattern(word: &str) -> String {
-    let mut pattern = String::with_capacity(word.len() + 2);
-    pattern.push('%');
-    for char in word.chars() {
-        if matches!(char, '%' | '_' | '\\') {
-            pattern.push('\\');
-        }
-        pattern.push(char);
-    }
-    pattern.push('%');
-    pattern
 }
 
 fn push_text(text: &mut String, value: &Value) {

@@ -20,22 +20,34 @@ pub(super) struct Session {
     connection: PoolConnection<Any>,
     in_flight: bool,
     in_transaction: bool,
+    used_once: bool,
 }
 
 impl Database {
     pub(super) async fn session(&self) -> Result<Session, DatabaseError> {
-        Ok(Session { connection: self.pool.acquire().await?, in_flight: false, in_transaction: false })
+        Ok(Session {
+            connection: self.pool.acquire().await?,
+            in_flight: false,
+            in_transaction: false,
+            used_once: false,
+        })
     }
 }
 
 impl Session {
+    /// This session, whose connection nobody gets after it.
+    pub(super) fn closed_at_the_end(mut self) -> Self {
+        self.used_once = true;
+        self
+    }
+
     pub(super) async fn begin(&mut self, statement: &'static str) -> Result<(), DatabaseError> {
         self.in_transaction = true;
         self.raw(statement).await
     }
 
-    pub(super) async fn commit(mut self) -> Result<(), DatabaseError> {
-        self.raw("COMMIT").await?;
+    pub(super) async fn commit(mut self, statement: &'static str) -> Result<(), DatabaseError> {
+        self.raw(statement).await?;
         self.in_transaction = false;
         Ok(())
     }
@@ -87,7 +99,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if self.in_flight || self.in_transaction {
+        if self.in_flight || self.in_transaction || self.used_once {
             self.connection.close_on_drop();
         }
     }

@@ -6,17 +6,16 @@ use std::{
     time::Duration,
 };
 
-use symphony_core::{Command, CommandError, DATAGRAM_SIZE_MAX, Endpoint, Instant, Role, Saved};
+use symphony_core::{Command, CommandError, DATAGRAM_SIZE_MAX, Endpoint, Event, Instant, Reason, Role, Stats};
 use tokio::{
     net::UdpSocket,
     sync::{mpsc, watch},
     task::{JoinError, spawn_blocking},
-    time::sleep,
 };
 
-use super::{Lease, PEERS_MAX, Request, Status, clock::Clock};
+use super::{Lease, PEERS_MAX, Request, Status, clock::Clock, tally::Tally, timer::Timer};
 use crate::{
-    store::{Store, StoreError},
+    store::{Record, Store, StoreError},
     udp::AddressBook,
 };
 
@@ -34,7 +33,7 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 /// Longest sleep; the core's deadlines come sooner while there is anything to do.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
 
-type Saving = Pin<Box<dyn Future<Output = Result<(Store, Saved, Result<(), StoreError>), JoinError>> + Send>>;
+type Saving = Pin<Box<dyn Future<Output = Result<(Store, Record, Result<(), StoreError>), JoinError>> + Send>>;
 
 /// Where the store is: at hand, or on another thread with a record.
 enum Disk {
@@ -47,33 +46,40 @@ enum Disk {
 pub(super) struct EventLoop {
     endpoint: Endpoint<PEERS_MAX>,
     clock: Clock,
+    timer: Timer,
     socket: UdpSocket,
     addresses: watch::Receiver<AddressBook>,
     status: watch::Sender<Status>,
     requests: mpsc::Receiver<Request>,
     disk: Disk,
     /// What waits to be saved, and when it may be tried.
-    unsaved: Option<(Saved, Instant)>,
+    unsaved: Option<(Record, Instant)>,
     retry: Duration,
     probe_at: Instant,
     store_error: Option<String>,
     /// What was last said about campaigning.
     standing: Command,
+    /// The latest reason in the status, and when it came.
+    told: (Instant, Reason),
+    tally: Tally,
 }
 
 impl EventLoop {
     pub(super) fn new(
         endpoint: Endpoint<PEERS_MAX>,
-        clock: Clock,
+        (clock, timer): (Clock, Timer),
         store: Store,
         socket: UdpSocket,
         addresses: watch::Receiver<AddressBook>,
         status: watch::Sender<Status>,
         requests: mpsc::Receiver<Request>,
     ) -> Self {
+        let (mut tally, told) = (Tally::new(status.borrow().id), endpoint.stats().latest);
+        tally.is(clock.now(), &status.borrow());
         Self {
             endpoint,
             clock,
+            timer,
             socket,
             addresses,
             status,
@@ -84,6 +90,8 @@ impl EventLoop {
             probe_at: clock.now(),
             store_error: None,
             standing: Command::Resume,
+            told,
+            tally,
         }
     }
 
@@ -101,19 +109,17 @@ impl EventLoop {
             tokio::select! {
                 biased;
                 result = saving => self.finish_save(result),
+                // Before the socket, which anybody can keep readable.
+                request = self.requests.recv() => match request {
+                    Some(request) => self.answer(request),
+                    None => return,
+                },
                 ready = self.socket.readable() => {
                     if ready.is_ok() {
                         self.receive();
                     }
                 }
-                request = self.requests.recv() => match request {
-                    Some(Request { command, answer }) => {
-                        // Whoever asked may have gone; the command is carried out all the same.
-                        let _ = answer.send(self.obey(command));
-                    }
-                    None => return,
-                },
-                () = sleep(wait) => {}
+                () = self.timer.wait(wait) => {}
             }
         }
     }
@@ -131,8 +137,8 @@ impl EventLoop {
 
     fn wait(&self) -> Duration {
         let now = self.clock.now();
-        let save_at = match (&self.disk, self.unsaved) {
-            (Disk::Idle(_), Some((_, at))) => at,
+        let save_at = match (&self.disk, &self.unsaved) {
+            (Disk::Idle(_), Some((_, at))) => *at,
             (Disk::Idle(_), None) if self.is_probing() => self.probe_at,
             _ => Instant::MAX,
         };
@@ -146,8 +152,9 @@ impl EventLoop {
             let Ok((length, from)) = self.socket.try_recv_from(&mut buffer) else { return };
             let now = self.clock.now();
             let Some(datagram) = buffer.get_mut(..length) else { return };
-            if let Err(error) = self.endpoint.handle_datagram(now, datagram) {
-                tracing::debug!(%from, %error, "datagram refused");
+            match self.endpoint.handle_datagram(now, datagram) {
+                Ok(()) => self.tally.accepted(),
+                Err(error) => self.tally.refused(now, error, from),
             }
         }
     }
@@ -170,8 +177,8 @@ impl EventLoop {
     fn save(&mut self) {
         let now = self.clock.now();
         let saved = match self.unsaved {
-            Some((saved, at)) if at <= now => saved,
-            None if self.is_probing() && self.probe_at <= now => *self.endpoint.saved(),
+            Some((ref saved, at)) if at <= now => saved.clone(),
+            None if self.is_probing() && self.probe_at <= now => self.endpoint.saved().clone(),
             _ => return,
         };
         match std::mem::replace(&mut self.disk, Disk::Gone) {
@@ -192,7 +199,7 @@ impl EventLoop {
         self.store_error.is_some() || self.endpoint.role() == Role::Leader
     }
 
-    fn finish_save(&mut self, result: Result<(Store, Saved, Result<(), StoreError>), JoinError>) {
+    fn finish_save(&mut self, result: Result<(Store, Record, Result<(), StoreError>), JoinError>) {
         let now = self.clock.now();
         self.probe_at = after(now, PROBE_INTERVAL);
         match result {
@@ -227,12 +234,27 @@ impl EventLoop {
         }
     }
 
-    /// Carries out what somebody asked for; whether to campaign is remembered for the time after a broken disk.
+    /// Does what was asked. Whoever asked may have gone; it is done all the same.
+    fn answer(&mut self, request: Request) {
+        match request {
+            Request::Command { command, answer } => {
+                let _ = answer.send(self.obey(command));
+            }
+            Request::Keys { keys, answer } => {
+                self.endpoint.set_keys(keys);
+                let _ = answer.send(());
+            }
+        }
+    }
+
+    /// Carries out a command; whether to campaign is remembered for the time after a broken disk, with which a node does
+    /// not campaign whatever it is told.
     fn obey(&mut self, command: Command) -> Result<(), CommandError> {
         if matches!(command, Command::Pause | Command::Resign | Command::Resume) {
             self.standing = command;
         }
-        self.endpoint.handle_command(self.clock.now(), command)
+        let is_too_early = command == Command::Resume && self.store_error.is_some();
+        self.endpoint.handle_command(self.clock.now(), if is_too_early { Command::Pause } else { command })
     }
 
     fn command(&mut self, command: Command) {
@@ -244,24 +266,37 @@ impl EventLoop {
     fn report(&mut self) {
         let now = self.clock.now();
         while let Some(event) = self.endpoint.poll_event(now) {
-            tracing::debug!(?event, "election");
+            match event {
+                Event::Alarm(alarm) => self.tally.alarm(alarm),
+                event => tracing::debug!(?event, "election"),
+            }
         }
         let lease = self.endpoint.lease(now).map(|left| Lease { clock: self.clock, until: now.saturating_add(left) });
-        let (_, reason) = self.endpoint.stats().latest;
+        let latest = self.endpoint.stats().latest;
+        let reason_changed = std::mem::replace(&mut self.told, latest) != latest;
         self.status.send_if_modified(|status| {
             let before = (status.term, status.role, status.leader, status.lease.is_some());
             let held = lease.is_some();
             let after = (self.endpoint.term().0, self.endpoint.role(), self.endpoint.leader(), held);
-            let changed = before != after || status.store_error != self.store_error;
+            let alarms_changed = !status.alarms.iter().copied().eq(self.endpoint.alarms());
+            let changed = before != after || status.store_error != self.store_error || alarms_changed || reason_changed;
             (status.term, status.role, status.leader) = (after.0, after.1, after.2);
             status.lease = lease;
             if changed {
-                status.reason = format!("{reason:?}");
+                status.reason = reason(self.endpoint.stats());
                 status.store_error.clone_from(&self.store_error);
+                status.alarms = self.endpoint.alarms().collect();
+                self.tally.is(now, status);
             }
             changed
         });
     }
+}
+
+/// Why the node is what it is, and what stands in the way of a change.
+pub(super) fn reason(stats: &Stats) -> String {
+    let ((_, change), (_, latest)) = (stats.change, stats.latest);
+    if change == latest { change.to_string() } else { format!("{change}; {latest}") }
 }
 
 fn after(now: Instant, wait: Duration) -> Instant {

@@ -2,9 +2,10 @@
 
 use std::{future::Future, time::Duration};
 
+use rustls::pki_types::ServerName;
 use suppaftp::{
     FtpError as Suppaftp, FtpResult, Mode, Status,
-    tokio::{AsyncRustlsConnector, AsyncRustlsFtpStream, AsyncRustlsStream, TransferStream},
+    tokio::{AsyncRustlsFtpStream, AsyncRustlsStream, AsyncTlsConnector, TransferStream},
     tokio_rustls::TlsConnector,
     types::{FileType, Response},
 };
@@ -16,6 +17,7 @@ use tokio::{
 use tracing::{debug, warn};
 
 use super::{FtpError, FtpSettings, RemoteFile, Security, listing, name};
+use crate::tls;
 
 /// Bytes of a listing at most: some 80,000 files.
 const LISTING_SIZE_MAX: u64 = 8 << 20;
@@ -33,6 +35,26 @@ pub(super) struct Session {
     home: String,
     has_mlsd: bool,
     has_mdtm: bool,
+}
+
+/// Begins TLS, and says why if it cannot: the library's own connector leaves no more of an error than rustls's text.
+struct Connector(TlsConnector);
+
+impl std::fmt::Debug for Connector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Connector")
+    }
+}
+
+#[async_trait::async_trait]
+impl AsyncTlsConnector for Connector {
+    type Stream = AsyncRustlsStream;
+
+    async fn connect(&self, domain: &str, stream: TcpStream) -> FtpResult<Self::Stream> {
+        let name = ServerName::try_from(domain.to_owned()).map_err(|error| Suppaftp::SecureError(error.to_string()))?;
+        let connected = self.0.connect(name, stream).await;
+        connected.map(Into::into).map_err(|error| Suppaftp::SecureError(tls::describe(&error)))
+    }
 }
 
 /// A command with a data connection.
@@ -67,8 +89,7 @@ impl Session {
         let greeting = AsyncRustlsFtpStream::connect_with_stream(socket);
         let mut stream = within(timeout, "greeting", greeting).await?;
         if let Security::Explicit(config) = &settings.security {
-            let connector = AsyncRustlsConnector::from(TlsConnector::from(config.clone()));
-            let secured = stream.into_secure(connector, host(&settings.address));
+            let secured = stream.into_secure(Connector(TlsConnector::from(config.clone())), host(&settings.address));
             stream = within(timeout, "AUTH TLS", secured).await?;
         }
         within(timeout, "login", stream.login(&settings.user, &settings.password)).await.map_err(login_failure)?;
@@ -128,9 +149,17 @@ impl Session {
         if expected > size_max {
             return Err(FtpError::TooLarge { what: path, size_max });
         }
+        let before = if self.has_mdtm { self.mdtm(&path).await? } else { None };
         let content = self.receive(Transfer::Retrieve(&path), &path, size_max).await?;
-        let actual = len(&content);
-        if actual == expected { Ok(content) } else { Err(FtpError::Incomplete { path, expected, actual }) }
+        // A server sends what was there when it began: whoever writes meanwhile shows only now.
+        let (actual, expected) = (len(&content), expected.max(self.size(&path).await?));
+        if actual != expected {
+            return Err(FtpError::Incomplete { path, expected, actual });
+        }
+        if self.has_mdtm && self.mdtm(&path).await? != before {
+            return Err(FtpError::Changed(path));
+        }
+        Ok(content)
     }
 
     pub(super) async fn quit(&mut self) {
@@ -170,8 +199,19 @@ impl Session {
             }
             Ok(())
         };
-        whole(transfer.step(), sent).await?;
-        within(timeout, transfer.step(), data.finish()).await?;
+        let sent = whole(transfer.step(), sent).await;
+        if matches!(sent, Err(FtpError::Timeout(_))) {
+            return sent;
+        }
+        let finished = within(timeout, transfer.step(), data.finish()).await;
+        if sent.is_err() && !matches!(finished, Err(FtpError::Refused { .. } | FtpError::Timeout(_))) {
+            // The server took no more, as with a full disk, and its reply has been read: what is there is of no use.
+            if let Err(error) = within(timeout, "DELE", self.stream.rm(part)).await {
+                debug!(part, %error, "could not remove an unfinished upload");
+            }
+            return sent;
+        }
+        finished?;
 
         let (expected, actual) = (len(content), self.size(part).await?);
         if actual != expected {
@@ -250,10 +290,16 @@ impl Session {
         if entry.modified_at_ms.is_some() && (self.has_mlsd || !self.has_mdtm) {
             return Ok(entry.modified_at_ms);
         }
-        let modified = optional(within(self.timeout, "MDTM", self.stream.mdtm(path)).await)?;
+        let modified = self.mdtm(path).await?;
         if modified.is_none() {
             warn!(path, "left a file without a time out of the FTP listing");
         }
+        Ok(modified)
+    }
+
+    /// When a file was changed, in milliseconds since the Unix epoch; none if the server does not tell.
+    async fn mdtm(&mut self, path: &str) -> Result<Option<i64>, FtpError> {
+        let modified = optional(within(self.timeout, "MDTM", self.stream.mdtm(path)).await)?;
         Ok(modified.map(|time| time.and_utc().timestamp_millis()))
     }
 }

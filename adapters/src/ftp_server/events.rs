@@ -16,7 +16,7 @@ impl DataListener for Events {
             DataEvent::Put { path, bytes } => info!(?path, bytes, ?user, "a file was uploaded"),
             DataEvent::Renamed { from, to } => info!(?from, ?to, ?user, "a file was renamed"),
             DataEvent::Deleted { path } => info!(?path, ?user, "a file was deleted"),
-            DataEvent::Got { path, bytes } => debug!(?path, bytes, ?user, "a file was downloaded"),
+            DataEvent::Got { path, bytes } => info!(?path, bytes, ?user, "a file was downloaded"),
             DataEvent::MadeDir { path } => debug!(?path, ?user, "a folder was created"),
             DataEvent::RemovedDir { path } => debug!(?path, ?user, "a folder was removed"),
         }

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use tokio::io::AsyncRead;
 use unftp_core::{
     auth::DefaultUser,
-    storage::{FEATURE_RESTART, Fileinfo, Result, StorageBackend},
+    storage::{FEATURE_RESTART, Fileinfo, Metadata as _, Result, StorageBackend},
 };
 use unftp_sbe_fs::{Filesystem, Meta};
 
@@ -43,8 +43,8 @@ impl StorageBackend<DefaultUser> for Folder {
         path: P,
     ) -> Result<Vec<Fileinfo<PathBuf, Meta>>> {
         let mut files = self.0.list(user, path).await?;
-        // A line break in a name would forge a line of the listing.
-        files.retain(|file| !file.path.to_string_lossy().contains(char::is_control));
+        // A line break in a name would forge a line of the listing. A link would pass for a file, wherever it leads.
+        files.retain(|file| !file.metadata.is_symlink() && !file.path.to_string_lossy().contains(char::is_control));
         Ok(files)
     }
 

@@ -4,17 +4,24 @@ use std::{error::Error, time::Duration};
 
 use reqwest::{
     Client, ClientBuilder, RequestBuilder, Response, StatusCode,
-    header::CONTENT_TYPE,
+    header::{AUTHORIZATION, CONTENT_TYPE},
     multipart::{Form, Part},
     redirect,
 };
-use rustls::crypto::CryptoProvider;
+use rustls::ClientConfig;
 use serde::de::DeserializeOwned;
+use url::form_urlencoded;
 
 use super::{
-    api::{FileResponse, IDEMPOTENCY_KEY_HEADER, ItemsRequest, ItemsResponse, LeaderInfo, TERM_HEADER},
+    Bearer,
+    api::{
+        DeadFiles, DeadLetterInfo, DeadLetters, DeadMails, FileResponse, IDEMPOTENCY_KEY_HEADER, ItemsRequest,
+        ItemsResponse, LeaderInfo, Replayed, Retried, TERM_HEADER, TraceResponse,
+    },
     problem::{self, Problem},
+    server::BODY_SIZE_MAX,
 };
+use crate::tls::{self, Tls};
 
 /// Time to make a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -24,6 +31,8 @@ const LEADER_TIMEOUT: Duration = Duration::from_secs(3);
 const ITEMS_TIMEOUT: Duration = Duration::from_secs(20);
 /// Time for a file.
 const FILE_TIMEOUT: Duration = Duration::from_secs(70);
+/// Time for the broker to lay out its dead letters, or to take them back.
+const DEAD_LETTERS_TIMEOUT: Duration = Duration::from_secs(65);
 /// Below the time after which our servers close an idle connection.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest answer, in bytes: one result per item of a full batch fits many times over.
@@ -33,6 +42,8 @@ const ANSWER_SIZE_MAX: usize = 1024 * 1024;
 #[derive(Clone, Debug)]
 pub struct WebClient {
     client: Client,
+    /// None: it only reads.
+    bearer: Option<Bearer>,
 }
 
 /// Why a request did not do its work.
@@ -61,12 +72,21 @@ pub enum ClientError {
 }
 
 impl WebClient {
-    /// A client with its own pool of connections. It follows no redirect and uses no proxy.
+    /// A client with its own pool of connections, which changes things with the token `bearer`. It follows no redirect
+    /// and uses no proxy.
     ///
     /// # Errors
     /// [`ClientError::Unavailable`] if TLS cannot be set up.
-    pub fn new() -> Result<Self, ClientError> {
-        Ok(Self { client: build(builder)? })
+    pub fn new(bearer: Bearer) -> Result<Self, ClientError> {
+        Self::over(&client_tls()?, Some(bearer))
+    }
+
+    /// A client of servers that the authorities of `tls` certify, with the token `bearer` if it changes something.
+    ///
+    /// # Errors
+    /// [`ClientError::Unavailable`] if TLS cannot be set up.
+    pub fn over(tls: &Tls, bearer: Option<Bearer>) -> Result<Self, ClientError> {
+        Ok(Self { client: build(builder(), tls)?, bearer })
     }
 
     /// Stores a batch of items under a term: `POST /v1/items`.
@@ -79,7 +99,7 @@ impl WebClient {
         token_term: u64,
         request: &ItemsRequest,
     ) -> Result<ItemsResponse, ClientError> {
-        let post = self.client.post(join(base_url, "/v1/items")).timeout(ITEMS_TIMEOUT);
+        let post = self.signed(self.client.post(join(base_url, "/v1/items"))).timeout(ITEMS_TIMEOUT);
         read(accept(send(post.header(TERM_HEADER, token_term).json(request)).await?).await?).await
     }
 
@@ -106,7 +126,7 @@ impl WebClient {
             .text("modified_at_ms", modified_at_ms.to_string())
             .text("sha256", sha256.to_owned())
             .part("file", file);
-        let post = self.client.post(join(base_url, "/v1/files")).timeout(FILE_TIMEOUT).multipart(form);
+        let post = self.signed(self.client.post(join(base_url, "/v1/files"))).timeout(FILE_TIMEOUT).multipart(form);
         let post = post.header(TERM_HEADER, term).header(IDEMPOTENCY_KEY_HEADER, sha256);
         read(accept(send(post).await?).await?).await
     }
@@ -123,27 +143,133 @@ impl WebClient {
         read(accept(response).await?).await.map(Some)
     }
 
+    /// Asks a process whether it has all that it needs: `GET /readyz`.
+    ///
+    /// # Errors
+    /// Any [`ClientError`]: it has not, or there is no answer.
+    pub async fn readiness(&self, base_url: &str) -> Result<(), ClientError> {
+        accept(send(self.client.get(join(base_url, "/readyz")).timeout(LEADER_TIMEOUT)).await?).await.map(drop)
+    }
+
     /// Tells a manager who leads: `PUT /v1/leader`.
     ///
     /// # Errors
     /// Any [`ClientError`].
     pub async fn announce(&self, manager_base_url: &str, leader: &LeaderInfo) -> Result<(), ClientError> {
-        let put = self.client.put(join(manager_base_url, "/v1/leader")).timeout(LEADER_TIMEOUT);
+        let put = self.signed(self.client.put(join(manager_base_url, "/v1/leader"))).timeout(LEADER_TIMEOUT);
         accept(send(put.json(leader)).await?).await.map(drop)
+    }
+
+    /// The manager's dead letters, `limit` at most: `GET /v1/dead-letters`.
+    ///
+    /// # Errors
+    /// [`ClientError::Unavailable`], or [`ClientError::Refused`] with status 401 without the token.
+    pub async fn dead_letters(&self, manager_base_url: &str, limit: usize) -> Result<DeadLetters, ClientError> {
+        let url = join(manager_base_url, &format!("/v1/dead-letters?limit={limit}"));
+        // Their reasons together.
+        read_up_to(self.inquire(url).await?, BODY_SIZE_MAX).await
+    }
+
+    /// One of the manager's dead letters, with its body: `GET /v1/dead-letter`.
+    ///
+    /// # Errors
+    /// [`ClientError::Unavailable`], or [`ClientError::Refused`] with status 401 without the token, or 404 if there is
+    /// none of this id.
+    pub async fn dead_letter(&self, manager_base_url: &str, id: &str) -> Result<DeadLetterInfo, ClientError> {
+        let url = join(manager_base_url, &format!("/v1/dead-letter?{}", query("id", id)));
+        // Whatever the queue can carry.
+        read_up_to(self.inquire(url).await?, BODY_SIZE_MAX).await
+    }
+
+    /// Puts dead letters of the manager back into the queue, those of one id or all: `POST /v1/dead-letters/replay`.
+    ///
+    /// # Errors
+    /// [`ClientError::Unavailable`], or [`ClientError::Refused`] with status 401 without the token, or 404 if there is
+    /// none of this id.
+    pub async fn replay(&self, manager_base_url: &str, id: Option<&str>) -> Result<Replayed, ClientError> {
+        let url = join(manager_base_url, &format!("/v1/dead-letters/replay?{}", one_or_all(id)));
+        self.instruct(url).await
+    }
+
+    /// Mails that were given up, `limit` at most: `GET /v1/dead-mails`.
+    ///
+    /// # Errors
+    /// [`ClientError::Unavailable`], or [`ClientError::Refused`] with status 401 without the token.
+    pub async fn dead_mails(&self, manager_base_url: &str, limit: usize) -> Result<DeadMails, ClientError> {
+        let url = join(manager_base_url, &format!("/v1/dead-mails?limit={limit}"));
+        // Their texts together.
+        read_up_to(self.inquire(url).await?, BODY_SIZE_MAX).await
+    }
+
+    /// Puts mails that were given up back into the outbox, one or all: `POST /v1/dead-mails/retry`.
+    ///
+    /// # Errors
+    /// [`ClientError::Unavailable`], or [`ClientError::Refused`] with status 401 without the token, or 404 if there is
+    /// none of this id.
+    pub async fn retry_mails(&self, manager_base_url: &str, id: Option<i64>) -> Result<Retried, ClientError> {
+        let id = id.map(|id| id.to_string());
+        let url = join(manager_base_url, &format!("/v1/dead-mails/retry?{}", one_or_all(id.as_deref())));
+        self.instruct(url).await
+    }
+
+    /// Files that were given up, `limit` at most: `GET /v1/dead-files`.
+    ///
+    /// # Errors
+    /// [`ClientError::Unavailable`], or [`ClientError::Refused`] with status 401 without the token.
+    pub async fn dead_files(&self, manager_base_url: &str, limit: usize) -> Result<DeadFiles, ClientError> {
+        let url = join(manager_base_url, &format!("/v1/dead-files?limit={limit}"));
+        // Their paths and reasons together.
+        read_up_to(self.inquire(url).await?, BODY_SIZE_MAX).await
+    }
+
+    /// Lets files that were given up be fetched again, one by its path or all: `POST /v1/dead-files/retry`.
+    ///
+    /// # Errors
+    /// [`ClientError::Unavailable`], or [`ClientError::Refused`] with status 401 without the token, or 404 if there is
+    /// none of this path.
+    pub async fn retry_files(&self, manager_base_url: &str, path: Option<&str>) -> Result<Retried, ClientError> {
+        let url = join(manager_base_url, &format!("/v1/dead-files/retry?{}", one_or_all(path)));
+        self.instruct(url).await
+    }
+
+    /// Where an item has been: `GET /v1/trace`.
+    ///
+    /// # Errors
+    /// [`ClientError::Unavailable`], or [`ClientError::Refused`] with status 401 without the token, or 404 if nobody has
+    /// seen it.
+    pub async fn trace(&self, manager_base_url: &str, item: &str) -> Result<TraceResponse, ClientError> {
+        let url = join(manager_base_url, &format!("/v1/trace?{}", query("item", item)));
+        read(self.inquire(url).await?).await
+    }
+
+    /// The answer to a question for which the manager wants the token.
+    async fn inquire(&self, url: String) -> Result<Response, ClientError> {
+        accept(send(self.signed(self.client.get(url)).timeout(DEAD_LETTERS_TIMEOUT)).await?).await
+    }
+
+    async fn instruct<T: DeserializeOwned>(&self, url: String) -> Result<T, ClientError> {
+        read(accept(send(self.signed(self.client.post(url)).timeout(DEAD_LETTERS_TIMEOUT)).await?).await?).await
+    }
+
+    fn signed(&self, request: RequestBuilder) -> RequestBuilder {
+        match &self.bearer {
+            Some(bearer) => request.header(AUTHORIZATION, bearer.header()),
+            None => request,
+        }
     }
 }
 
-/// A client as `builder` describes it, able to speak TLS.
-pub(super) fn build(builder: fn() -> ClientBuilder) -> Result<Client, ClientError> {
-    if CryptoProvider::get_default().is_none() {
-        // Somebody else may win this race: any provider will do, and reqwest panics without one.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    }
-    let client = builder().build().or_else(|error| {
-        tracing::warn!(%error, "no certificate authorities on this machine: https URLs of nodes will not work");
-        builder().tls_certs_only([]).build()
-    });
-    client.map_err(|error| unavailable(&error))
+/// A client as `builder` describes it, of servers that the authorities of `tls` certify.
+pub(super) fn build(builder: ClientBuilder, tls: &Tls) -> Result<Client, ClientError> {
+    // reqwest asks for a provider even if the configuration has one.
+    tls::install_provider();
+    let config = ClientConfig::clone(&tls.client());
+    builder.tls_backend_preconfigured(config).build().map_err(|error| unavailable(&error))
+}
+
+/// Trust in the public authorities.
+pub(super) fn client_tls() -> Result<Tls, ClientError> {
+    Tls::new(None).map_err(|error| ClientError::Unavailable(error.to_string()))
 }
 
 fn builder() -> ClientBuilder {
@@ -182,8 +308,21 @@ async fn accept(response: Response) -> Result<Response, ClientError> {
     })
 }
 
+/// A query, whatever is in its value.
+fn query(name: &str, value: &str) -> String {
+    form_urlencoded::Serializer::new(String::new()).append_pair(name, value).finish()
+}
+
+fn one_or_all(id: Option<&str>) -> String {
+    id.map_or_else(|| query("all", "true"), |id| query("id", id))
+}
+
 async fn read<T: DeserializeOwned>(response: Response) -> Result<T, ClientError> {
-    let body = read_body(response).await?;
+    read_up_to(response, ANSWER_SIZE_MAX).await
+}
+
+async fn read_up_to<T: DeserializeOwned>(response: Response, size_max: usize) -> Result<T, ClientError> {
+    let body = read_body(response, size_max).await?;
     serde_json::from_slice(&body).map_err(|error| ClientError::Unavailable(format!("answer not understood: {error}")))
 }
 
@@ -192,15 +331,15 @@ async fn read_problem(status: StatusCode, response: Response) -> Problem {
         .headers()
         .get(CONTENT_TYPE)
         .is_some_and(|media_type| media_type.as_bytes().starts_with(problem::CONTENT_TYPE.as_bytes()));
-    let body = if is_problem { read_body(response).await.unwrap_or_default() } else { Vec::new() };
+    let body = if is_problem { read_body(response, ANSWER_SIZE_MAX).await.unwrap_or_default() } else { Vec::new() };
     serde_json::from_slice(&body).unwrap_or_else(|_| Problem::new(status))
 }
 
-async fn read_body(mut response: Response) -> Result<Vec<u8>, ClientError> {
+async fn read_body(mut response: Response, size_max: usize) -> Result<Vec<u8>, ClientError> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| unavailable(&error))? {
-        if body.len().saturating_add(chunk.len()) > ANSWER_SIZE_MAX {
-            return Err(ClientError::Unavailable(format!("answer of more than {ANSWER_SIZE_MAX} bytes")));
+        if body.len().saturating_add(chunk.len()) > size_max {
+            return Err(ClientError::Unavailable(format!("answer of more than {size_max} bytes")));
         }
         body.extend_from_slice(&chunk);
     }
@@ -218,20 +357,8 @@ fn unusable(detail: String) -> ClientError {
 }
 
 /// An error with its causes: reqwest's own text stops at "error sending request".
-fn unavailable(error: &dyn Error) -> ClientError {
-    ClientError::Unavailable(with_causes(error))
-}
-
-/// An error in words, with what caused it.
-pub(super) fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
+fn unavailable(error: &(dyn Error + 'static)) -> ClientError {
+    ClientError::Unavailable(tls::describe(error))
 }
 
 #[cfg(test)]
@@ -257,10 +384,14 @@ mod tests {
         (url, shutdown.drop_guard())
     }
 
+    fn client() -> WebClient {
+        WebClient::new(Bearer::new("0123456789abcdef").unwrap()).unwrap()
+    }
+
     async fn answer_to_items(answer: impl IntoResponse + Clone + Send + Sync + 'static) -> ClientError {
         let (url, _server) = start(Router::new().route("/v1/items", post(move || async move { answer }))).await;
         let request = ItemsRequest { items: Vec::new() };
-        WebClient::new().unwrap().store_items(&url, 3, &request).await.unwrap_err()
+        client().store_items(&url, 3, &request).await.unwrap_err()
     }
 
     fn leader() -> LeaderInfo {
@@ -297,7 +428,7 @@ mod tests {
         let nobody = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = format!("http://{}", nobody.local_addr().unwrap());
         drop(nobody);
-        let error = WebClient::new().unwrap().leader(&url).await.unwrap_err();
+        let error = client().leader(&url).await.unwrap_err();
         assert!(error.to_string().contains("onnection refused"), "the cause is named: {error}");
     }
 
@@ -318,13 +449,13 @@ mod tests {
             ];
             assert_eq!(parts, expected);
             assert_eq!(
-                (&headers[TERM_HEADER], &headers[IDEMPOTENCY_KEY_HEADER]),
-                (&"4".parse().unwrap(), &"aa".parse().unwrap())
+                [TERM_HEADER, IDEMPOTENCY_KEY_HEADER, "authorization"].map(|name| &headers[name]),
+                ["4", "aa", "Bearer 0123456789abcdef"]
             );
             Json(FileResponse { term: 4, sha256: "aa".into(), outcome: Outcome::Stored })
         }
         let (url, _server) = start(Router::new().route("/v1/files", post(take))).await;
-        let client = WebClient::new().unwrap();
+        let client = client();
         let stored = client.store_file(&url, 4, "/out/a.csv", 17, "text/csv", "aa", b"x,y".to_vec()).await.unwrap();
         assert_eq!(stored.outcome, Outcome::Stored);
         let error = client.store_file(&url, 4, "a", 17, "not a type", "aa", Vec::new()).await.unwrap_err();
@@ -333,7 +464,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_the_leader_itself_is_taken_for_the_leader() {
-        let client = WebClient::new().unwrap();
+        let client = client();
         let (url, _server) = start(Router::new().route("/leader", get(|| async { Json(leader()) }))).await;
         assert_eq!(client.leader(&url).await.unwrap(), Some(leader()));
         let follower = get(|| async { (StatusCode::SERVICE_UNAVAILABLE, Json(leader())) });
@@ -348,6 +479,6 @@ mod tests {
             StatusCode::NO_CONTENT
         });
         let (url, _server) = start(Router::new().route("/v1/leader", take)).await;
-        WebClient::new().unwrap().announce(&url, &leader()).await.unwrap();
+        client().announce(&url, &leader()).await.unwrap();
     }
 }

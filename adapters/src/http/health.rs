@@ -1,6 +1,7 @@
 //! Liveness and readiness.
 
 use std::{
+    fmt::Write as _,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -119,6 +120,23 @@ pub struct Report {
     pub status: Readiness,
     /// In the order in which they were named.
     pub dependencies: Vec<DependencyReport>,
+}
+
+impl Report {
+    /// The same for `/metrics`, in Prometheus's text format. Not by the recorder: the roles of one process share that.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        let number = |holds: bool| u8::from(holds);
+        let mut text = "# TYPE symphony_dependency_up gauge\n".to_owned();
+        for DependencyReport { name, status, .. } in &self.dependencies {
+            let up = number(*status == DependencyStatus::Up);
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "symphony_dependency_up{{dependency=\"{name}\"}} {up}");
+        }
+        let ready = number(self.status == Readiness::Ready);
+        let _ = writeln!(text, "# TYPE symphony_ready gauge\nsymphony_ready {ready}");
+        text
+    }
 }
 
 /// Whether to send work here.

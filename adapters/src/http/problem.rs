@@ -49,6 +49,9 @@ impl Problem {
     /// Kind of the answer of a node that is not the leader of the term asked for.
     pub const NOT_LEADER: &str = "urn:symphony:problem:not-leader";
 
+    /// Kind of the answer of a node that has looked at what was sent, and will never take it.
+    pub const CONTENT: &str = "urn:symphony:problem:content";
+
     /// A problem that its status describes.
     #[must_use]
     pub fn new(status: StatusCode) -> Self {
@@ -79,6 +82,19 @@ impl Problem {
     #[must_use]
     pub fn unprocessable(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY).with_detail(detail)
+    }
+
+    /// What was sent is to blame, whoever sends it to whichever node, and when: it will be refused again.
+    #[must_use]
+    pub fn content(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self { kind: Self::CONTENT.to_owned(), ..Self::new(status).with_detail(detail) }
+    }
+
+    /// Whether it is a [`Problem::content`]: a node of ours said so, and not a proxy before it, nor a node of another
+    /// version that does not understand the request.
+    #[must_use]
+    pub fn is_about_content(&self) -> bool {
+        self.kind == Self::CONTENT
     }
 
     /// 421: this node does not lead the term asked for; `term` is the one it knows, `leader` whom it knows to lead.

@@ -13,6 +13,8 @@ use reqwest::{Client, ClientBuilder, redirect};
 use thiserror::Error;
 use tokio::sync::Semaphore;
 
+use crate::tls::{self, Tls};
+
 use super::{
     client::{self, ClientError},
     target::{TargetError, target},
@@ -49,6 +51,8 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 pub struct Proxy {
     client: Client,
     permits: Arc<Semaphore>,
+    /// By which clients come.
+    scheme: &'static str,
 }
 
 /// Why a request got no answer from the other server.
@@ -75,7 +79,15 @@ impl Proxy {
     /// # Errors
     /// [`ClientError::Unavailable`] if TLS cannot be set up.
     pub fn new() -> Result<Self, ClientError> {
-        Ok(Self { client: client::build(builder)?, permits: Arc::new(Semaphore::new(REQUESTS_MAX)) })
+        Self::over(&client::client_tls()?, "http")
+    }
+
+    /// A proxy to servers that the authorities of `tls` certify, for clients that come by URLs of `scheme`.
+    ///
+    /// # Errors
+    /// [`ClientError::Unavailable`] if TLS cannot be set up.
+    pub fn over(tls: &Tls, scheme: &'static str) -> Result<Self, ClientError> {
+        Ok(Self { client: client::build(builder(), tls)?, permits: Arc::new(Semaphore::new(REQUESTS_MAX)), scheme })
     }
 
     /// Sends `request` on to the server at `base_url`, with path and query as they are.
@@ -89,7 +101,7 @@ impl Proxy {
         let url = target(base_url, request.uri())?;
         let remote = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(remote)| *remote);
         let (mut parts, body) = request.into_parts();
-        set_forwarded(&mut parts.headers, remote);
+        set_forwarded(&mut parts.headers, remote, self.scheme);
         remove_hop_by_hop(&mut parts.headers);
         // The server we run inside has answered the expectation.
         parts.headers.remove(header::EXPECT);
@@ -100,9 +112,9 @@ impl Proxy {
         }
         let answer = onward.send().await.map_err(|error| {
             if error.is_timeout() && !error.is_connect() {
-                ProxyError::Timeout(client::with_causes(&error))
+                ProxyError::Timeout(tls::describe(&error))
             } else {
-                ProxyError::Unreachable(client::with_causes(&error))
+                ProxyError::Unreachable(tls::describe(&error))
             }
         })?;
 
@@ -128,7 +140,7 @@ fn builder() -> ClientBuilder {
         .no_gzip()
 }
 
-fn set_forwarded(headers: &mut HeaderMap, remote: Option<SocketAddr>) {
+fn set_forwarded(headers: &mut HeaderMap, remote: Option<SocketAddr>, scheme: &'static str) {
     headers.remove(header::FORWARDED);
     headers.remove(FORWARDED_FOR);
     if let Some(address) = remote.and_then(|remote| HeaderValue::from_str(&remote.ip().to_string()).ok()) {
@@ -138,7 +150,7 @@ fn set_forwarded(headers: &mut HeaderMap, remote: Option<SocketAddr>) {
         Some(host) => headers.insert(FORWARDED_HOST, host),
         None => headers.remove(FORWARDED_HOST),
     };
-    headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static(scheme));
 }
 
 fn remove_hop_by_hop(headers: &mut HeaderMap) {

@@ -27,22 +27,26 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
     time::{interval, sleep, timeout},
 };
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
 use tower_http::{limit::RequestBodyLimitLayer, timeout::TimeoutLayer, trace::TraceLayer};
 use tracing::{debug, warn};
 
-use super::{health::Health, metrics, problem};
+use super::{health::Health, listener::Listener, metrics, problem};
 
 /// Largest body of any request, in bytes: a file of 64 MiB with the form around it. Routes ask for less.
 pub const BODY_SIZE_MAX: usize = (64 + 1) * 1024 * 1024;
 
 /// Connections at once; more wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 1024;
+/// Time for a client to begin TLS.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time for the head of a request, counted also while a kept connection is idle.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// Largest head of a request, in bytes.
@@ -60,7 +64,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// `/healthz` (alive: always 200), `/readyz` (200 or 503, per dependency) and `/metrics`.
 pub fn operations(health: &Health) -> Router {
-    let health = health.clone();
+    let (health, measured) = (health.clone(), health.clone());
     let metrics = metrics::install();
     Router::new()
         .route("/healthz", get(|| async { ([(header::CACHE_CONTROL, "no-store")], "alive\n") }))
@@ -68,19 +72,23 @@ pub fn operations(health: &Health) -> Router {
         .route(
             "/metrics",
             get(move || async move {
-                ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
+                let text = metrics.render() + &measured.report().metrics();
+                ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
             }),
         )
 }
 
-/// Serves until `shutdown`, then lets requests in flight finish for up to ten seconds.
+/// Serves until `shutdown`, in TLS only if the listener has a certificate, then lets requests in flight finish for up to
+/// ten seconds.
 ///
 /// Every error that a handler or an extractor leaves bare or in plain text goes out as a [`problem::Problem`].
 ///
 /// # Errors
 /// Those of the listener itself; none of a single connection.
-pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) -> io::Result<()> {
+pub async fn serve(listener: impl Into<Listener>, router: Router, shutdown: CancellationToken) -> io::Result<()> {
+    let Listener { socket: listener, tls } = listener.into();
     listener.local_addr()?;
+    let tls = tls.map(TlsAcceptor::from);
     let service = TowerToHyperService::new(layered(router));
     let limit = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
@@ -90,7 +98,20 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
         tokio::select! {
             () = shutdown.cancelled() => break,
             (stream, remote, permit) = accept(&listener, &limit) => {
-                connections.spawn(serve_connection(stream, remote, service.clone(), shutdown.clone(), permit));
+                let (tls, service, shutdown) = (tls.clone(), service.clone(), shutdown.clone());
+                connections.spawn(async move {
+                    // Answers are small; waiting for more bytes only delays them.
+                    let _ = stream.set_nodelay(true);
+                    match tls {
+                        None => serve_connection(stream, remote, service, shutdown).await,
+                        Some(tls) => {
+                            if let Some(stream) = shake_hands(&tls, stream, remote, &shutdown).await {
+                                serve_connection(stream, remote, service, shutdown).await;
+                            }
+                        }
+                    }
+                    drop(permit);
+                });
             }
             Some(_) = connections.join_next() => {}
             _ = upkeep.tick() => metrics.upkeep(),
@@ -137,15 +158,33 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-async fn serve_connection(
+/// Begins TLS, unless the client cannot, takes too long, or `shutdown` comes first.
+async fn shake_hands(
+    tls: &TlsAcceptor,
     stream: TcpStream,
+    remote: SocketAddr,
+    shutdown: &CancellationToken,
+) -> Option<TlsStream<TcpStream>> {
+    let handshake = timeout(HANDSHAKE_TIMEOUT, tls.accept(stream));
+    match shutdown.run_until_cancelled(handshake).await? {
+        Ok(Ok(stream)) => Some(stream),
+        Ok(Err(error)) => {
+            debug!(%remote, %error, "a client did not begin TLS");
+            None
+        }
+        Err(_) => {
+            debug!(%remote, "a client did not begin TLS in time");
+            None
+        }
+    }
+}
+
+async fn serve_connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
     remote: SocketAddr,
     service: TowerToHyperService<Router>,
     shutdown: CancellationToken,
-    permit: OwnedSemaphorePermit,
 ) {
-    // Answers are small; waiting for more bytes only delays them.
-    let _ = stream.set_nodelay(true);
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(remote));
         service.call(request)
@@ -167,7 +206,6 @@ async fn serve_connection(
     if let Err(error) = result {
         debug!(%remote, %error, "connection ended");
     }
-    drop(permit);
 }
 
 /// Counts requests and their times by method, route and status; an unknown path is one route, whatever it is.
@@ -268,6 +306,12 @@ mod tests {
         assert_eq!(get("/readyz").await.unwrap().status(), 200);
         let figures = get("/metrics").await.unwrap().text().await.unwrap();
         assert!(figures.contains("symphony_http_requests_total"), "{figures}");
+        assert!(figures.contains("\nsymphony_dependency_up{dependency=\"database\"} 1\n"), "{figures}");
+        assert!(figures.ends_with("\nsymphony_ready 1\n"), "{figures}");
+        database.down("away");
+        let figures = get("/metrics").await.unwrap().text().await.unwrap();
+        assert!(figures.contains("\nsymphony_dependency_up{dependency=\"database\"} 0\n"), "{figures}");
+        assert!(figures.ends_with("\nsymphony_ready 0\n"), "{figures}");
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 
 use lettre::{
     Message,
-    message::{Mailbox, header::ContentType},
+    message::{Mailbox, MultiPart},
 };
 use sha2::{Digest as _, Sha256};
 
@@ -44,10 +44,29 @@ pub(super) fn message(from: &Mailbox, to: &[Mailbox], mail: &OutgoingMail) -> Re
     for recipient in to {
         builder = builder.to(recipient.clone());
     }
+    let plain = text(&mail.text);
+    let html = html(&plain);
     builder
-        .header(ContentType::TEXT_PLAIN)
-        .body(text(&mail.text))
+        .multipart(MultiPart::alternative_plain_html(plain, html))
         .map_err(|error| MailError::Invalid(error.to_string()))
+}
+
+/// The same text for readers that show HTML: nothing in it is markup.
+fn html(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            char => escaped.push(char),
+        }
+    }
+    format!(
+        "<!DOCTYPE html>\n<html><head><meta charset=\"utf-8\"></head>\n\
+         <body><pre style=\"white-space: pre-wrap; font: inherit\">\n{escaped}</pre></body></html>\n"
+    )
 }
 
 /// `<row-17.0123456789abcdef.symphony@example.org>`: the same for the same mail, wherever it is sent from.
@@ -111,6 +130,18 @@ mod tests {
     }
 
     #[test]
+    fn a_text_is_the_same_in_html_and_none_of_it_is_markup() {
+        let text = "1 < 2 & \"3\" > 2\n<script>alert('x')</script>\n";
+        let message = String::from_utf8(formatted("", &mail("row-1", "a", text))).unwrap();
+        let (head, body) = message.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains("multipart/alternative"), "{head}");
+        let (plain, html) = body.split_once("Content-Type: text/html").unwrap();
+        assert!(plain.contains("1 < 2 & \"3\" > 2\r\n<script>"), "{plain}");
+        assert!(html.contains("1 &lt; 2 &amp; &quot;3&quot; &gt; 2"), "{html}");
+        assert!(html.contains("&lt;script&gt;") && !html.contains("<script"), "{html}");
+    }
+
+    #[test]
     fn an_id_that_would_break_the_header_is_refused() {
         let from: Mailbox = "a@example.org".parse().unwrap();
         for id in ["", "a b", "a>", "a@b", "a\r\nb", "ä", ".a", "a..b", &"x".repeat(65)] {
@@ -141,7 +172,7 @@ mod tests {
             let message = formatted(&format!("{name}{hostile}{name}"), &mail);
             let mut names = header_names(&message);
             names.sort_unstable();
-            prop_assert_eq!(names.join(" "), "Content-Transfer-Encoding Content-Type Date From Message-ID Subject To");
+            prop_assert_eq!(names.join(" "), "Content-Type Date From MIME-Version Message-ID Subject To");
             // A line break that is not both characters is read differently by different servers.
             let text = String::from_utf8(message).unwrap();
             prop_assert!(!text.replace("\r\n", "").contains(['\r', '\n', '\0']));

@@ -1,142 +1,130 @@
 //! A campaign: the question whether it could be won, then the votes.
 
-use embassy_time::Instant;
-
-use super::{Election, Owed, SELF, State, Tally};
+use super::{Election, Owed, SELF, Sender, State, Tally};
 use crate::{
     stats::Reason,
-    time::Timer,
+    time::{Timer, after},
     types::Term,
     wire::{Stamp, Verdict},
 };
 
 impl<const PEERS_MAX: usize> Election<PEERS_MAX> {
     /// The wait is over, and no leader was heard nor an election won.
-    pub(super) fn handle_election_timeout(&mut self, now: Instant) {
-        if matches!(self.state, State::Leader { .. }) {
+    pub(super) fn handle_election_timeout(&mut self) {
+        if matches!(self.state, State::Leader { .. }) || self.gate.saved().retired {
             return;
         }
         let reason = match self.state {
             State::Candidate { granted, .. } => Reason::ElectionUndecided { votes: granted.count() },
-            _ => Reason::LeaderSilent { ago_ms: self.heard_ago_ms(now) },
+            _ => Reason::LeaderSilent { ago_ms: self.heard_ago_ms() },
         };
-        self.become_follower(now, reason);
-        self.restart_election_timer(now);
+        self.become_follower(reason);
+        self.restart_election_timer();
         if self.may_campaign() {
-            self.ask_pre_votes(now);
+            self.ask_pre_votes();
         }
     }
 
     /// Asks whether an election could be won, in the term after this one, without entering it (thesis, section 9.6).
-    fn ask_pre_votes(&mut self, now: Instant) {
-        let mut granted = Tally::default();
-        granted.insert(SELF);
-        self.state = State::PreCandidate { round: Stamp::of(now), granted };
+    fn ask_pre_votes(&mut self) {
+        self.state = State::PreCandidate { round: Stamp::of(self.now), granted: Tally::OWN };
         self.stats.pre_votes = self.stats.pre_votes.saturating_add(1);
-        self.owe(Owed::PreVote, |_, suffrage| suffrage.votes());
-        self.restart_pulse(now);
-        self.count_pre_votes(now);
+        self.ask(Owed::PreVote, Tally::default());
+        self.restart_pulse();
+        self.count_pre_votes();
     }
 
-    pub(super) fn handle_pre_vote_reply(
-        &mut self,
-        now: Instant,
-        from: usize,
-        term: Term,
-        round: Stamp,
-        verdict: Verdict,
-    ) {
-        let suffrage = self.peer_suffrage(from);
+    pub(super) fn handle_pre_vote_reply(&mut self, from: Sender, round: Stamp, verdict: Verdict, sent: Stamp) {
+        // An answer that comes when the votes are asked for already still shows the voter's clock.
+        let asks = matches!(self.state, State::PreCandidate { .. } | State::Candidate { .. });
+        if asks && let Some(peer) = self.peers.get_mut(from.index) {
+            peer.learn(sent);
+        }
         let State::PreCandidate { round: current, ref mut granted } = self.state else { return };
-        if round != current || !suffrage.votes() {
+        if round != current || !from.member.suffrage.votes() {
             return;
         }
-        if verdict == Verdict::Granted && term == self.gate.term() {
-            granted.insert(from);
-            self.count_pre_votes(now);
+        if verdict == Verdict::Granted && from.is_current {
+            granted.insert(from.index);
+            self.count_pre_votes();
         } else {
-            let by = self.peer_id(from);
-            self.note(now, Reason::PreVoteRefused { by, verdict });
+            let by = from.member.id;
+            self.note(Reason::PreVoteRefused { by, verdict });
         }
     }
 
-    fn count_pre_votes(&mut self, now: Instant) {
+    fn count_pre_votes(&mut self) {
         let State::PreCandidate { granted, .. } = self.state else { return };
-        if granted.count() >= self.quorum {
-            self.campaign(now, Term(0));
+        if granted.count() >= self.config.quorum {
+            self.campaign(Term(0));
         }
     }
 
     /// Enters the next term and asks for votes (thesis, section 3.4). The own vote counts when it is saved.
-    pub(super) fn campaign(&mut self, now: Instant, released: Term) {
-        let term = self.gate.term().next();
-        if term == self.gate.term() {
+    #[cfg_attr(target_os = "none", inline(never))]
+    pub(super) fn campaign(&mut self, released: Term) {
+        if !self.gate.stand_for_next_term(self.config.own.id) {
             return;
         }
-        self.gate.raise_term(term);
-        self.gate.cast_vote(self.config.own.id);
         self.leader = None;
         self.state = State::Candidate { released, granted: Tally::default(), answered: Tally::default() };
         self.stats.elections = self.stats.elections.saturating_add(1);
-        self.note(now, Reason::Campaigned { released });
-        self.owe(Owed::Vote, |_, suffrage| suffrage.votes());
-        self.restart_election_timer(now);
-        self.restart_pulse(now);
+        self.note(Reason::Campaigned { released });
+        self.ask(Owed::Vote, Tally::default());
+        self.restart_election_timer();
+        self.restart_pulse();
     }
 
-    pub(super) fn count_own_vote(&mut self, now: Instant) {
+    pub(super) fn count_own_vote(&mut self) {
         let own = self.config.own.id;
-        if self.gate.durable().is_some_and(|durable| durable.vote == Some(own)) {
-            self.count_vote(now, SELF);
+        if self.gate.durable().is_some_and(|durable| durable.vote() == Some(own)) {
+            self.count_vote(SELF);
         }
     }
 
-    pub(super) fn handle_vote_reply(&mut self, now: Instant, from: usize, term: Term, verdict: Verdict, sent: Stamp) {
-        let suffrage = self.peer_suffrage(from);
+    pub(super) fn handle_vote_reply(&mut self, from: Sender, verdict: Verdict, sent: Stamp) {
         let State::Candidate { ref mut answered, .. } = self.state else { return };
-        if !suffrage.votes() {
+        if !from.member.suffrage.votes() {
             return;
         }
-        if term == self.gate.term() {
-            answered.insert(from);
+        if from.is_current {
+            answered.insert(from.index);
         }
-        if term == self.gate.term() && verdict == Verdict::Granted {
-            if let Some(peer) = self.peers.get_mut(from) {
-                peer.stamp = sent;
+        if from.is_current && verdict == Verdict::Granted {
+            if let Some(peer) = self.peers.get_mut(from.index) {
+                peer.learn(sent);
             }
-            self.count_vote(now, from);
+            self.count_vote(from.index);
         } else {
-            let by = self.peer_id(from);
-            self.note(now, Reason::VoteRefused { by, verdict });
+            let by = from.member.id;
+            self.note(Reason::VoteRefused { by, verdict });
         }
     }
 
-    fn count_vote(&mut self, now: Instant, voter: usize) {
-        let quorum = self.quorum;
+    #[cfg_attr(target_os = "none", inline(never))]
+    fn count_vote(&mut self, voter: usize) {
+        let quorum = self.config.quorum;
         let State::Candidate { ref mut granted, .. } = self.state else { return };
         granted.insert(voter);
         // Without the own vote saved, the promise behind this term could be lost in a crash.
-        if granted.contains(SELF) && granted.count() >= quorum {
+        if granted.has_own() && granted.count() >= quorum {
             let votes = granted.count();
-            self.become_leader(now, votes);
+            self.become_leader(votes);
         }
     }
 
     /// Repeats what has not been answered: datagrams get lost.
-    pub(super) fn repeat_requests(&mut self, now: Instant) {
+    pub(super) fn repeat_requests(&mut self) {
         match self.state {
-            State::PreCandidate { granted, .. } => {
-                self.owe(Owed::PreVote, |index, suffrage| suffrage.votes() && !granted.contains(index));
-            }
-            State::Candidate { answered, .. } => {
-                self.owe(Owed::Vote, |index, suffrage| suffrage.votes() && !answered.contains(index));
-            }
+            State::PreCandidate { granted, .. } => self.ask(Owed::PreVote, granted),
+            State::Candidate { answered, .. } => self.ask(Owed::Vote, answered),
             State::Follower | State::Leader { .. } => return,
         }
-        self.restart_pulse(now);
+        self.restart_pulse();
     }
 
-    pub(super) fn restart_pulse(&mut self, now: Instant) {
-        self.timers.start(Timer::Pulse, now.saturating_add(self.config.timing.heartbeat_interval));
+    #[cfg_attr(target_os = "none", inline(never))]
+    pub(super) fn restart_pulse(&mut self) {
+        self.timers.start(Timer::Pulse, after(self.now, self.config.timing.heartbeat_interval));
     }
 }

@@ -4,8 +4,9 @@ use embassy_time::{Duration, Instant};
 
 use super::{Election, Peer, State};
 use crate::{
+    secure::{Alarm, KeyRing, Own},
     stats::Stats,
-    time::millis_u32,
+    time::{millis_since, since},
     types::{NodeId, Role, Saved, Suffrage, Term},
 };
 
@@ -21,10 +22,12 @@ pub enum Event {
         /// Who leads.
         leader: Option<NodeId>,
     },
-    /// This node leads, and until the lease ends it is certain that nobody else does.
+    /// This node leads, and until the lease ends or is lost it is certain that nobody else does.
     LeaseAcquired,
     /// It is no longer certain that nobody else leads.
     LeaseLost,
+    /// Something that a person should know of.
+    Alarm(Alarm),
 }
 
 /// What has been reported so far.
@@ -48,51 +51,64 @@ pub struct PeerView {
 }
 
 impl<const PEERS_MAX: usize> Election<PEERS_MAX> {
-    pub(crate) fn poll_event(&mut self, now: Instant) -> Option<Event> {
-        let now = self.advance(now);
-        let (event, reported) = self.next_event(now)?;
-        self.reported = reported;
+    /// The next change that the host program should know of.
+    #[cfg_attr(target_os = "none", inline(never))]
+    pub fn poll_event(&mut self, now: Instant) -> Option<Event> {
+        self.advance(now);
+        let event = self.news()?;
+        match event {
+            Event::LeaderChanged { term, leader } => (self.reported.term, self.reported.leader) = (term, leader),
+            Event::LeaseAcquired => self.reported.lease = true,
+            Event::LeaseLost => self.reported.lease = false,
+            Event::Alarm(_) => {}
+        }
         Some(event)
     }
 
     pub(super) fn event_waits(&self) -> bool {
-        self.next_event(self.now).is_some()
+        self.news().is_some()
     }
 
     /// Bad news goes out at once; news that rests on a promise waits until the promise is saved.
-    fn next_event(&self, now: Instant) -> Option<(Event, Reported)> {
-        let before = self.reported;
-        let lease = self.lease(now).is_some();
+    #[cfg_attr(target_os = "none", inline(never))]
+    fn news(&self) -> Option<Event> {
+        let before = &self.reported;
+        let lease = self.has_lease();
         if before.lease && !lease {
-            return Some((Event::LeaseLost, Reported { lease, ..before }));
+            return Some(Event::LeaseLost);
         }
         let own = Some(self.config.own.id);
         if before.leader == own && self.leader != own {
-            let event = Event::LeaderChanged { term: before.term, leader: None };
-            return Some((event, Reported { leader: None, ..before }));
+            // Whoever leads now rests on a promise.
+            return Some(Event::LeaderChanged { term: before.term, leader: None });
         }
-        let durable = self.gate.durable()?;
-        let term_matters = self.leader.is_some() && before.term != durable.term;
-        if before.leader != self.leader || term_matters {
-            let event = Event::LeaderChanged { term: durable.term, leader: self.leader };
-            return Some((event, Reported { term: durable.term, leader: self.leader, ..before }));
+        let term = self.gate.durable()?.term();
+        if before.leader != self.leader || self.leader.is_some() && before.term != term {
+            return Some(Event::LeaderChanged { term, leader: self.leader });
         }
-        (lease && !before.lease).then_some((Event::LeaseAcquired, Reported { lease, ..before }))
+        (lease && !before.lease).then_some(Event::LeaseAcquired)
     }
 
     /// When the loss of a reported lease falls due.
     pub(super) fn lease_end_to_report(&self) -> Instant {
-        if self.reported.lease { self.lease_end().unwrap_or(self.now) } else { Instant::MAX }
+        if self.reported.lease { self.lease_end() } else { Instant::MAX }
     }
 
     /// What is left of the lease.
-    pub(crate) fn lease(&self, now: Instant) -> Option<Duration> {
-        let left = self.lease_end()?.checked_duration_since(now)?;
+    #[cfg_attr(target_os = "none", inline(never))]
+    pub fn lease(&self, now: Instant) -> Option<Duration> {
+        let left = since(self.lease_end(), self.now.max(now));
         let whole = self.config.timing.election_timeout_min;
-        (left > Duration::MIN).then_some(left.min(whole))
+        (left > 0).then_some(Duration::from_ticks(left.min(whole).into()))
     }
 
-    pub(crate) fn role(&self) -> Role {
+    /// The latest moment it has heard of.
+    pub(crate) const fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// What this node is.
+    pub fn role(&self) -> Role {
         match self.state {
             State::Follower => Role::Follower,
             State::PreCandidate { .. } => Role::PreCandidate,
@@ -101,15 +117,18 @@ impl<const PEERS_MAX: usize> Election<PEERS_MAX> {
         }
     }
 
-    pub(crate) fn leader(&self) -> Option<NodeId> {
+    /// Who leads, as far as it knows.
+    pub fn leader(&self) -> Option<NodeId> {
         self.leader
     }
 
-    pub(crate) fn saved(&self) -> &Saved {
+    /// The record as it is in memory.
+    pub fn saved(&self) -> &Saved<PEERS_MAX> {
         self.gate.saved()
     }
 
-    pub(crate) fn stats(&self) -> &Stats {
+    /// Counts, and the reasons of the latest change and of what stands in the way.
+    pub fn stats(&self) -> &Stats {
         &self.stats
     }
 
@@ -117,16 +136,22 @@ impl<const PEERS_MAX: usize> Election<PEERS_MAX> {
         &mut self.stats
     }
 
-    pub(crate) fn config(&self) -> &crate::config::Config<PEERS_MAX> {
-        &self.config
+    /// What the channels need to know of it.
+    pub(crate) const fn own(&self) -> Own<'_, PEERS_MAX> {
+        Own { config: &self.config, saved: self.gate.saved() }
     }
 
-    pub(crate) fn peers(&self, now: Instant) -> impl Iterator<Item = PeerView> + '_ {
-        let leads = matches!(self.state, State::Leader { .. });
-        let ago = move |peer: &Peer| leads.then(|| millis_u32(now.saturating_duration_since(peer.acked)));
-        self.peers.iter().zip(&self.config.peers).map(move |(peer, member)| PeerView {
-            id: member.id,
-            suffrage: member.suffrage,
+    pub(crate) fn set_keys(&mut self, keys: KeyRing) {
+        self.config.keys = keys;
+    }
+
+    /// The other members, as this node sees them.
+    pub fn peers(&self, now: Instant) -> impl Iterator<Item = PeerView> + '_ {
+        let (leads, now) = (matches!(self.state, State::Leader { .. }), self.now.max(now));
+        let ago = move |peer: &Peer| leads.then(|| millis_since(now, peer.acked));
+        self.peers.iter().map(move |peer| PeerView {
+            id: peer.member.id,
+            suffrage: peer.member.suffrage,
             answered_ago_ms: ago(peer),
         })
     }

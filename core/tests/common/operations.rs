@@ -55,6 +55,7 @@ pub enum Order {
     Resign,
     Pause,
     Resume,
+    RaiseTerm(When),
 }
 
 /// A member, or now and then a stranger or the node itself.
@@ -105,7 +106,7 @@ pub enum What {
     Heartbeat { sent: Moment, echo: Moment },
     HeartbeatReply { echo: Moment, sent: Moment, promise_ms: u32, available: bool },
     PreVote { round: Moment },
-    PreVoteReply { round: Moment, verdict: Answer },
+    PreVoteReply { round: Moment, verdict: Answer, sent: Moment },
     Vote { released: When },
     VoteReply { verdict: Answer, sent: Moment },
     TimeoutNow { echo: Moment },
@@ -191,23 +192,23 @@ impl Said {
                 Body::HeartbeatReply { echo: at(echo), sent: at(sent), promise_ms, available }
             }
             What::PreVote { round } => Body::PreVote { round: at(round) },
-            What::PreVoteReply { round, verdict } => {
-                Body::PreVoteReply { round: at(round), verdict: verdict.verdict() }
+            What::PreVoteReply { round, verdict, sent } => {
+                Body::PreVoteReply { round: at(round), verdict: verdict.verdict(), sent: at(sent) }
             }
-            What::Vote { released } => Body::Vote { released: released.term(view) },
+            What::Vote { released } => Body::Vote { released: released.term(view.term) },
             What::VoteReply { verdict, sent } => Body::VoteReply { verdict: verdict.verdict(), sent: at(sent) },
             What::TimeoutNow { echo } => Body::TimeoutNow { echo: at(echo) },
         };
-        Message { term: self.term.term(view), body }
+        Message { term: self.term.term(view.term), body }
     }
 }
 
 impl When {
-    fn term(self, view: View) -> Term {
+    pub fn term(self, now: Term) -> Term {
         match self {
-            Self::Now => view.term,
-            Self::Next => Term(view.term.0.saturating_add(1)),
-            Self::Before => Term(view.term.0.saturating_sub(1)),
+            Self::Now => now,
+            Self::Next => Term(now.0.saturating_add(1)),
+            Self::Before => Term(now.0.saturating_sub(1)),
             Self::Any(term) => Term(term),
         }
     }

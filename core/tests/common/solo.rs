@@ -1,11 +1,11 @@
-//! One endpoint among members that the test plays: every message in and out is the test's.
+//! One election among members that the test plays: every message in and out is the test's.
 
-#![allow(dead_code, unreachable_pub, reason = "every test binary uses its own part of this module")]
+#![allow(unreachable_pub, reason = "nothing is outside of a test program")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that goes wrong may panic")]
 
 use symphony_core::{
-    Body, Boot, ClusterId, Config, DATAGRAM_SIZE_MAX, DatagramError, Duration, Endpoint, Instant, Member, Message,
-    NodeId, Role, Saved, Stamp, Term, Timing, Verdict,
+    Body, Boot, ClusterId, Config, Duration, Election, Instant, Key, KeyRing, Member, Message, NodeId, Role, Saved,
+    Stamp, Term, Timing, Verdict,
 };
 
 pub const CLUSTER: ClusterId = ClusterId([1; 16]);
@@ -21,37 +21,36 @@ pub type Said = Vec<(u16, Message)>;
 /// Node 1, its disk and its clock.
 #[derive(Clone)]
 pub struct Solo {
-    pub node: Endpoint<6>,
+    pub node: Election<6>,
     pub now: Instant,
-    pub disk: Saved,
+    pub disk: Saved<6>,
     members: Vec<Member>,
     timing: Timing,
 }
 
-pub fn saved(term: u64, vote: Option<u16>) -> Saved {
-    Saved { install_salt: [1; 8], boot: Boot(3), term: Term(term), vote: vote.map(NodeId) }
+pub fn saved(term: u64, vote: Option<u16>) -> Saved<6> {
+    Saved { boot: Boot(3), term: Term(term), vote: vote.map(NodeId), ..Saved::provision([1; 8]) }
+}
+
+/// What node 1 is started with.
+pub fn config<const PEERS_MAX: usize>(members: &[Member], timing: Timing, seed: u64) -> Config<PEERS_MAX> {
+    Config::new(CLUSTER, NodeId(1), members, timing, keys(), seed).unwrap()
+}
+
+/// A key that an election alone never uses.
+pub fn keys() -> KeyRing {
+    KeyRing::new(Key::new(1, [1; 32]))
 }
 
 pub fn voters(count: u16) -> Vec<Member> {
     (1..=count).map(Member::voter).collect()
 }
 
-/// A datagram with a header that passes.
-pub fn datagram(from: u16, to: u16, message: &Message) -> Vec<u8> {
-    let mut datagram = vec![1, 1, 1, 1, 1];
-    datagram.extend(from.to_le_bytes());
-    datagram.extend(to.to_le_bytes());
-    let mut buffer = [0; DATAGRAM_SIZE_MAX];
-    datagram.extend_from_slice(postcard::to_slice(message, &mut buffer).unwrap());
-    datagram
-}
-
 impl Solo {
     /// Starts node 1 with a record, and saves what it wants saved.
-    pub fn with(members: &[Member], timing: Timing, disk: Saved) -> Self {
+    pub fn with(members: &[Member], timing: Timing, disk: Saved<6>) -> Self {
         let now = Instant::from_millis(1_000_000);
-        let config = Config::new(CLUSTER, NodeId(1), members, timing, 5).unwrap();
-        let node = Endpoint::new(config, disk, now);
+        let node = Election::new(config(members, timing, 5), disk.clone(), now);
         let mut solo = Self { node, now, disk, members: members.to_vec(), timing };
         assert_eq!(solo.settle(), []);
         solo
@@ -67,8 +66,7 @@ impl Solo {
 
     /// Stops it, and starts it again with what its disk has.
     pub fn restart(&mut self) {
-        let config = Config::new(CLUSTER, NodeId(1), &self.members, self.timing, 6).unwrap();
-        self.node = Endpoint::new(config, self.disk, self.now);
+        self.node = Election::new(config(&self.members, self.timing, 6), self.disk.clone(), self.now);
     }
 
     /// Lets the clock run without a word to the node.
@@ -109,11 +107,8 @@ impl Solo {
 
     /// Gives it a message, and leaves it at that.
     pub fn get_unsaved(&mut self, from: u16, term: u64, body: Body) {
-        self.try_get(datagram(from, 1, &Message { term: Term(term), body })).unwrap();
-    }
-
-    pub fn try_get(&mut self, mut datagram: Vec<u8>) -> Result<(), DatagramError> {
-        self.node.handle_datagram(self.now, &mut datagram)
+        let index = self.node.peer_index(NodeId(from)).unwrap();
+        self.node.handle_message(self.now, index, Message { term: Term(term), body });
     }
 
     /// Gives it a heartbeat that shows that the leader has just heard it.
@@ -146,18 +141,16 @@ impl Solo {
 
     pub fn save(&mut self) {
         while let Some(saved) = self.node.poll_persist() {
-            self.disk = saved;
             self.node.handle_persisted(self.now, &saved);
+            self.disk = saved;
         }
     }
 
     /// What it says now, in order.
     pub fn said(&mut self) -> Said {
         let mut said = Vec::new();
-        let mut buffer = [0; DATAGRAM_SIZE_MAX];
-        while let Some(transmit) = self.node.poll_transmit(self.now, &mut buffer) {
-            assert_eq!(buffer[..9], datagram_header(transmit.to.0));
-            said.push((transmit.to.0, postcard::from_bytes(&buffer[9..transmit.len]).unwrap()));
+        while let Some((index, message)) = self.node.poll_message(self.now) {
+            said.push((self.node.peers(self.now).nth(index).unwrap().id.0, message));
         }
         while self.node.poll_event(self.now).is_some() {}
         said
@@ -177,7 +170,7 @@ impl Solo {
         let term = self.term();
         for (to, message) in requests {
             if let (Body::PreVote { round }, Role::PreCandidate) = (message.body, self.node.role()) {
-                said = self.get(*to, term, Body::PreVoteReply { round, verdict: Verdict::Granted });
+                said = self.get(*to, term, Body::PreVoteReply { round, verdict: Verdict::Granted, sent: Stamp(9) });
             }
         }
         said
@@ -198,7 +191,7 @@ impl Solo {
     }
 
     pub fn term(&self) -> u64 {
-        self.node.term().0
+        self.node.saved().term.0
     }
 
     pub fn role(&self) -> Role {
@@ -216,11 +209,6 @@ pub const GRANTED: Body = Body::VoteReply { verdict: Verdict::Granted, sent: Sta
 
 /// A request for a vote.
 pub const VOTE: Body = Body::Vote { released: Term(0) };
-
-fn datagram_header(to: u16) -> [u8; 9] {
-    let [a, b] = to.to_le_bytes();
-    [1, 1, 1, 1, 1, 1, 0, a, b]
-}
 
 /// The members that something was said to, and what, if all were told the same.
 #[track_caller]

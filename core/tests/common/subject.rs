@@ -11,19 +11,23 @@ use std::{collections::BTreeMap, sync::LazyLock};
 
 use arbitrary::{Arbitrary, Unstructured};
 use symphony_core::{
-    Body, ClusterId, Command, Config, DATAGRAM_SIZE_MAX, DatagramError, Duration, Endpoint, Event, Instant, Member,
+    Body, Command, Config, DATAGRAM_SIZE_MAX, DatagramError, Duration, Endpoint, Event, Instant, KnownPeer, Member,
     Message, NodeId, Role, Saved, Stamp, Suffrage, Term, Timing, Verdict,
 };
 
-use super::operations::{Answer, Disk, Moment, Operation, Order, Said, Sender, View, What, When};
+use super::{
+    operations::{Answer, Disk, Moment, Operation, Order, Said, Sender, View, What, When},
+    puppet::{self, Puppet},
+};
 
 const PEERS: usize = 4;
 /// Kinds of message that may wait for one peer.
 const KINDS: usize = 7;
+/// A hello, and an answer to one, to every peer.
+const HELLOS: usize = 2;
 /// The leader is gone, another has come, and the lease with them.
 const EVENTS_MAX: usize = 4;
 const OPERATIONS_MAX: usize = 400;
-const HEADER_SIZE: usize = 9;
 
 /// A node with its disk, and what it has said so far.
 #[derive(Clone, Debug)]
@@ -31,9 +35,10 @@ pub struct Subject {
     node: Endpoint<PEERS>,
     own: Member,
     now: Instant,
-    before: Saved,
-    on_disk: Option<Saved>,
-    taken: Vec<Saved>,
+    before: Saved<PEERS>,
+    on_disk: Option<Saved<PEERS>>,
+    taken: Vec<Saved<PEERS>>,
+    others: BTreeMap<NodeId, Puppet>,
     told: BTreeMap<NodeId, Stamp>,
     granted: BTreeMap<Term, NodeId>,
 }
@@ -121,12 +126,10 @@ impl Subject {
         let members = members();
         let own = members.into_iter().find(|member| member.id == NodeId(id)).expect("one of the members");
         let now = Instant::from_ticks(start);
-        let saved = Saved::provision([1; 8]);
-        let node = Endpoint::new(config(own.id), saved, now);
-        let mut before = saved;
-        before.boot.0 += 1;
+        let node = Endpoint::new(config(own.id), provisioned(own.id), now);
+        let before = node.saved().clone();
         let (taken, told, granted) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
-        Self { node, own, now, before, on_disk: None, taken, told, granted }
+        Self { node, own, now, before, on_disk: None, taken, others: BTreeMap::new(), told, granted }
     }
 
     /// A node led to a stage by nothing but operations; one that may not go that far stays behind.
@@ -143,7 +146,7 @@ impl Subject {
             vec![Operation::Disk(Disk::Save)],
             vec![Operation::Jump(timing().election_timeout_min.as_ticks())],
             vec![Operation::Deadline],
-            from_all(What::PreVoteReply { round: Moment::Told, verdict: granted }).to_vec(),
+            from_all(What::PreVoteReply { round: Moment::Told, verdict: granted, sent: Moment::Now }).to_vec(),
             [Operation::Disk(Disk::Save)]
                 .into_iter()
                 .chain(from_all(What::VoteReply { verdict: granted, sent: Moment::Now }))
@@ -172,13 +175,13 @@ impl Subject {
     pub fn apply(&mut self, operation: &Operation) {
         match operation {
             Operation::Datagram(bytes) => self.receive(bytes.clone()),
-            Operation::Body { from, body } => self.receive(datagram(from.0, self.own.id, body)),
+            Operation::Body { from, body } => self.hear(from.0, body),
             Operation::Message(said) => {
                 let told = self.told.get(&said.from.0).copied().unwrap_or_default();
                 let view = View { term: self.node.term(), now: Stamp::of(self.now), told };
                 let mut buffer = [0; DATAGRAM_SIZE_MAX];
                 let message = postcard::to_slice(&said.message(view), &mut buffer).expect("a message");
-                self.receive(datagram(said.from.0, self.own.id, message));
+                self.hear(said.from.0, message);
             }
             Operation::Time { micros, times } => {
                 self.wait(Duration::from_micros(u64::from(*micros) * (u64::from(*times % 8) + 1)));
@@ -195,9 +198,9 @@ impl Subject {
             Operation::Disk(disk) => self.use_disk(*disk),
             Operation::Command(order) => self.command(*order),
             Operation::Restart => {
-                let saved = self.on_disk.unwrap_or(Saved::provision([1; 8]));
-                self.node = Endpoint::new(config(self.own.id), saved, self.now);
-                self.before = *self.node.saved();
+                let saved = self.on_disk.clone().unwrap_or(provisioned(self.own.id));
+                self.node = Endpoint::new(config(self.own.id), saved.clone(), self.now);
+                self.before = self.node.saved().clone();
                 self.taken.clear();
                 self.told.clear();
                 assert_eq!((self.before.term, self.before.vote), (saved.term, saved.vote), "a start forgets nothing");
@@ -206,15 +209,26 @@ impl Subject {
         self.check();
     }
 
+    /// Bytes reach the node behind a seal that is right, if the sender is a peer.
+    fn hear(&mut self, from: NodeId, text: &[u8]) {
+        let (to, receiver) = (self.own.id, self.node.incarnation());
+        let datagram = self.other(from).message(to, receiver, text);
+        self.receive(datagram);
+    }
+
+    fn other(&mut self, id: NodeId) -> &mut Puppet {
+        self.others.entry(id).or_insert_with(|| Puppet::new(id.0))
+    }
+
     fn receive(&mut self, mut datagram: Vec<u8>) {
-        let view = |node: &Endpoint<PEERS>| (*node.saved(), node.role(), node.leader(), node.next_deadline());
+        let view = |node: &Endpoint<PEERS>| (node.saved().clone(), node.role(), node.leader(), node.next_deadline());
         let (before, refused) = (view(&self.node), self.node.stats().datagrams_refused);
         let result = self.node.handle_datagram(self.now, &mut datagram);
         if result.is_err() {
             assert_eq!(view(&self.node), before, "a datagram that was refused has changed something");
         }
         assert_eq!(self.node.stats().datagrams_refused - refused, u32::from(result.is_err()));
-        if datagram.len() > DATAGRAM_SIZE_MAX || datagram.len() < HEADER_SIZE {
+        if datagram.len() > DATAGRAM_SIZE_MAX || datagram.is_empty() {
             assert_eq!(result, Err(DatagramError::Malformed));
         }
     }
@@ -238,7 +252,7 @@ impl Subject {
                 }
             }
             Disk::Repeat(which) => {
-                let stale = self.taken.iter().rev().skip(1).nth(usize::from(which)).copied();
+                let stale = self.taken.iter().rev().skip(1).nth(usize::from(which)).cloned();
                 if let Some(stale) = stale.filter(|stale| stale != self.node.saved()) {
                     self.node.handle_persisted(self.now, &stale);
                 }
@@ -249,7 +263,7 @@ impl Subject {
     /// The record taken last is on the disk.
     fn keep(&mut self) {
         if let Some(saved) = self.taken.last() {
-            self.on_disk = Some(*saved);
+            self.on_disk = Some(saved.clone());
             self.node.handle_persisted(self.now, saved);
         }
     }
@@ -261,6 +275,7 @@ impl Subject {
             Order::Resign => Command::Resign,
             Order::Pause => Command::Pause,
             Order::Resume => Command::Resume,
+            Order::RaiseTerm(term) => Command::RaiseTerm(term.term(self.node.term())),
         };
         let leads = self.node.role() == Role::Leader;
         let result = self.node.handle_command(self.now, command);
@@ -269,33 +284,43 @@ impl Subject {
     }
 
     fn check(&mut self) {
-        let saved = *self.node.saved();
+        let saved = self.node.saved().clone();
         assert!(saved.term >= self.before.term, "a term fell");
         let same_term = saved.term == self.before.term;
         assert!(!same_term || self.before.vote.is_none() || saved.vote == self.before.vote, "a vote changed");
         assert_eq!((saved.install_salt, saved.boot), (self.before.install_salt, self.before.boot));
+        self.check_messages(&saved);
+        self.check_events(&saved);
+        self.check_views(&saved);
         self.before = saved;
-        self.check_messages(saved);
-        self.check_events(saved);
-        self.check_views(saved);
     }
 
-    fn check_messages(&mut self, saved: Saved) {
+    fn check_messages(&mut self, saved: &Saved<PEERS>) {
         let mut buffer = [0; DATAGRAM_SIZE_MAX];
         let mut sent = 0;
         while let Some(transmit) = self.node.poll_transmit(self.now, &mut buffer) {
             sent += 1;
-            assert!(sent <= PEERS * KINDS, "more messages than kinds for every peer");
-            assert_eq!(self.on_disk, Some(saved), "said before it was saved");
+            assert!(sent <= PEERS * (KINDS + HELLOS), "more datagrams than kinds for every peer");
+            assert_eq!(self.on_disk.as_ref(), Some(saved), "said before it was saved");
             assert!(transmit.to != self.own.id && members().iter().any(|member| member.id == transmit.to));
-            let (header, body) = buffer.get(..transmit.len).expect("within the buffer").split_at(HEADER_SIZE);
-            assert_eq!(header, datagram(self.own.id, transmit.to, &[]));
-            let message: Message = postcard::from_bytes(body).expect("a message");
-            self.check_message(saved, transmit.to, &message);
+            let sender = self.node.incarnation();
+            let datagram = buffer.get(..transmit.len).expect("within the buffer");
+            let opened = self.other(transmit.to).open(sender, datagram).expect("sealed for the one it is sent to");
+            assert_eq!(opened.to, transmit.to);
+            if opened.kind == puppet::MESSAGE {
+                let message: Message = postcard::from_bytes(&opened.text).expect("a message");
+                self.check_message(saved, transmit.to, &message);
+            } else if opened.kind == puppet::HELLO {
+                let members = opened.text.get(1..5).and_then(|digest| digest.try_into().ok()).expect("a digest");
+                let answer = puppet::Answer { members: u32::from_le_bytes(members), ..Default::default() };
+                let own = self.own.id;
+                let reply = self.other(transmit.to).reply(own, sender, opened.counter, answer);
+                self.receive(reply);
+            }
         }
     }
 
-    fn check_message(&mut self, saved: Saved, to: NodeId, message: &Message) {
+    fn check_message(&mut self, saved: &Saved<PEERS>, to: NodeId, message: &Message) {
         assert_eq!(message.term, saved.term, "of another term");
         let own = self.own.id;
         match message.body {
@@ -324,7 +349,7 @@ impl Subject {
         }
     }
 
-    fn check_events(&mut self, saved: Saved) {
+    fn check_events(&mut self, saved: &Saved<PEERS>) {
         let mut events = 0;
         while let Some(event) = self.node.poll_event(self.now) {
             events += 1;
@@ -332,7 +357,7 @@ impl Subject {
             match event {
                 Event::LeaderChanged { term, leader } => {
                     assert!(term <= saved.term);
-                    assert!(leader.is_none() || self.on_disk == Some(saved), "told before it was saved");
+                    assert!(leader.is_none() || self.on_disk.as_ref() == Some(saved), "told before it was saved");
                 }
                 Event::LeaseAcquired => assert!(self.node.lease(self.now).is_some()),
                 Event::LeaseLost => assert!(self.node.lease(self.now).is_none()),
@@ -341,10 +366,10 @@ impl Subject {
         }
     }
 
-    fn check_views(&self, saved: Saved) {
+    fn check_views(&self, saved: &Saved<PEERS>) {
         let (role, lease) = (self.node.role(), self.node.lease(self.now));
         if role == Role::Leader {
-            assert_eq!(self.on_disk, Some(saved), "leads on the strength of a vote that is not saved");
+            assert_eq!(self.on_disk.as_ref(), Some(saved), "leads on the strength of a vote that is not saved");
             assert_eq!((saved.vote, self.node.leader()), (Some(self.own.id), Some(self.own.id)));
         }
         assert!(role == Role::Follower || self.own.suffrage == Suffrage::Voter, "campaigns without the right to");
@@ -368,14 +393,12 @@ fn timing() -> Timing {
 }
 
 fn config(own: NodeId) -> Config<PEERS> {
-    Config::new(ClusterId([1; 16]), own, &members(), timing(), 5).expect("a sound configuration")
+    Config::new(puppet::CLUSTER, own, &members(), timing(), puppet::keys(), 5).expect("a sound configuration")
 }
 
-/// A datagram with a header that passes, if the sender is a peer, and a message that may not.
-fn datagram(from: NodeId, to: NodeId, message: &[u8]) -> Vec<u8> {
-    let mut datagram = vec![1, 1, 1, 1, 1];
-    datagram.extend(from.0.to_le_bytes());
-    datagram.extend(to.0.to_le_bytes());
-    datagram.extend(message);
-    datagram
+/// The record of a node that has met everybody, and has never run.
+fn provisioned(own: NodeId) -> Saved<PEERS> {
+    let others = members().into_iter().filter(|member| member.id != own);
+    let peers = others.map(|member| KnownPeer { id: member.id, incarnation: Puppet::new(member.id.0).incarnation });
+    Saved { peers: peers.collect(), ..Saved::provision([1; 8]) }
 }

@@ -139,7 +139,7 @@ fn parse(source: &Arc<Source>) -> Result<Table, ConfigError> {
 
 /// Whether the line of a place, or the assignment that it continues, is that of a key that may be secret.
 fn may_show_secret(place: &Place) -> bool {
-    let secret = |line: &str| ["url", "password"].iter().any(|word| line.contains(word));
+    let secret = |line: &str| ["url", "password", "token"].iter().any(|word| line.contains(word));
     let line = place.line();
     secret(line)
         || !line.contains('=') && place.lines_before().rev().find(|line| line.contains('=')).is_some_and(secret)

@@ -4,6 +4,11 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 
 use serde::{Deserialize, Serialize};
 
+use symphony_adapters::{
+    http::{Bearer, BearerError},
+    tls::{Identity, TlsError},
+};
+
 use super::Secret;
 
 /// The whole configuration. Every section and every key may be left out.
@@ -16,6 +21,8 @@ pub struct Config {
     pub broker: Broker,
     /// Shared database.
     pub database: Database,
+    /// Calls between the roles, and yours.
+    pub api: Api,
     /// Web role.
     pub web: Web,
     /// Manager role.
@@ -30,6 +37,8 @@ pub struct Config {
     pub scraper: Scraper,
     /// Demonstration shop role.
     pub shop: Shop,
+    /// Encryption of every connection.
+    pub tls: Tls,
     /// Logging.
     pub log: Log,
 }
@@ -46,9 +55,11 @@ pub struct Node {
     pub listen: SocketAddr,
     /// File of the record that must survive a crash (term, vote, boot).
     pub state: PathBuf,
+    /// File of the cluster's keys, the same for every member (`symphony key gen`).
+    pub keys: PathBuf,
     /// All members, ourselves among them.
     pub members: Vec<Member>,
-    /// Time between two heartbeats of a leader.
+    /// Time between two heartbeats of a leader; at most half the shortest wait.
     #[serde(with = "super::duration")]
     pub heartbeat: Duration,
     /// Shortest wait for a heartbeat before an election.
@@ -70,6 +81,7 @@ impl Default for Node {
             cluster: "symphony".into(),
             listen: any(7400),
             state: "symphony-data/node.state".into(),
+            keys: "symphony-data/cluster.keys".into(),
             members: Vec::new(),
             heartbeat: Duration::from_millis(50),
             election_timeout_min: Duration::from_millis(250),
@@ -144,6 +156,24 @@ impl Default for Database {
     }
 }
 
+/// Calls between the roles, and yours.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Api {
+    /// Token that every HTTP request which changes something carries.
+    pub token: Secret,
+}
+
+impl Api {
+    /// The token as requests carry it.
+    ///
+    /// # Errors
+    /// [`BearerError`] for a text that cannot be a token; an empty one is too short.
+    pub fn bearer(&self) -> Result<Bearer, BearerError> {
+        Bearer::new(self.token.expose())
+    }
+}
+
 /// Web role.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -172,7 +202,7 @@ pub struct Manager {
     pub web: Vec<String>,
     /// How users' traffic on `/app/…` reaches the leader.
     pub route: Route,
-    /// Messages unsettled at once.
+    /// Messages unsettled at once, of 256 KiB each at most.
     pub prefetch: u16,
     /// Messages in one POST at most.
     pub batch_max: usize,
@@ -224,6 +254,8 @@ pub struct Ftp {
     pub password: Secret,
     /// Folder of the processed data.
     pub folder: String,
+    /// Whether the connections are encrypted.
+    pub tls: FtpTls,
 }
 
 impl Default for Ftp {
@@ -233,8 +265,20 @@ impl Default for Ftp {
             user: "symphony".into(),
             password: Secret::default(),
             folder: "/".into(),
+            tls: FtpTls::None,
         }
     }
+}
+
+/// Whether connections to the FTP server are encrypted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FtpTls {
+    /// They are not: anyone on the path reads the password and the files.
+    #[default]
+    None,
+    /// FTPS by `AUTH TLS`, or no connection.
+    Required,
 }
 
 /// FTP server role.
@@ -275,7 +319,7 @@ impl Default for FtpServer {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Mail {
-    /// `smtp://…?tls=required` (STARTTLS), `smtps://…` (TLS), `smtp://…` (plain) or `file:FOLDER`; none: no mail.
+    /// `smtp://…` (STARTTLS), `smtps://…` (TLS), `smtp://…?tls=none` (plain) or `file:FOLDER`; none: no mail.
     pub url: Option<Secret>,
     /// Sender.
     pub from: String,
@@ -405,6 +449,40 @@ pub struct Shop {
 impl Default for Shop {
     fn default() -> Self {
         Self { listen: any(8093), products: 240, price_change_every: Duration::from_secs(60) }
+    }
+}
+
+/// Encryption of every connection but the election's datagrams, which have their own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// PEM file of the authority that certifies every server we talk to; Mozilla's list unless told.
+    pub ca: Option<PathBuf>,
+    /// PEM file of our own certificate and what leads from it to the authority; plain HTTP and FTP unless told.
+    pub certificate: Option<PathBuf>,
+    /// PEM file of its private key.
+    pub key: Option<PathBuf>,
+}
+
+impl Tls {
+    /// How this process protects its connections.
+    ///
+    /// # Errors
+    /// [`TlsError`], naming the file and what to do.
+    pub fn load(&self) -> Result<symphony_adapters::tls::Tls, TlsError> {
+        let tls = self.client()?;
+        Ok(match (&self.certificate, &self.key) {
+            (Some(certificate), Some(key)) => tls.with_identity(Identity::read(certificate, key)?),
+            _ => tls,
+        })
+    }
+
+    /// How it protects the connections it makes, for those that serve nobody.
+    ///
+    /// # Errors
+    /// [`TlsError`], naming the file.
+    pub fn client(&self) -> Result<symphony_adapters::tls::Tls, TlsError> {
+        symphony_adapters::tls::Tls::new(self.ca.as_deref())
     }
 }
 

@@ -25,6 +25,39 @@ fn config(sources: &Sources) -> Config {
 }
 
 #[test]
+fn certificate_and_key_go_together() {
+    for (key, other) in [("certificate", "tls.key"), ("key", "tls.certificate")] {
+        let error = set(&format!("tls.{key}"), "/a").load().unwrap_err().to_string();
+        assert!(error.contains(other), "{error}");
+    }
+}
+
+#[test]
+fn with_certificates_nothing_leaves_the_machine_unencrypted_by_default() {
+    let load = |database: &str, ftp: &str, tls: &str| {
+        load_text(&format!("[database]\nurl = \"postgres://u:hunter2@{database}\"\n[ftp]\n{ftp}\n[tls]\n{tls}"))
+    };
+    let (ca, verified, encrypted) = ("ca = \"/ca.pem\"", "db/s?sslmode=verify-full", "tls = \"required\"");
+    let elsewhere = "address = \"files:21\"";
+    for (database, ftp) in [
+        (verified, encrypted),
+        ("db/s?sslmode=disable", "address = \"files:21\"\ntls = \"none\""),
+        ("127.0.0.1/s", "address = \"localhost:21\""),
+        ("[::1]/s", "address = \"[::1]:21\""),
+    ] {
+        load(database, ftp, ca).unwrap();
+    }
+    for database in ["db/s", "db/s?sslmode=prefer", "db/s?sslmode=allow"] {
+        load(database, elsewhere, "").unwrap();
+        let error = load(database, encrypted, ca).unwrap_err();
+        assert!(error.contains("database.url") && error.contains("sslmode=verify-full"), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+    let error = load(verified, elsewhere, ca).unwrap_err();
+    assert!(error.contains("ftp.tls") && error.contains("\"required\""), "{error}");
+}
+
+#[test]
 fn the_example_is_the_default() {
     assert_eq!(load_text(EXAMPLE).unwrap(), Config::default());
 }
@@ -102,7 +135,7 @@ fn every_key_that_may_be_secret_has_a_name_that_hides_its_line() {
             }
         }
     }
-    assert_eq!(secrets, 5);
+    assert_eq!(secrets, 6);
 }
 
 #[test]
@@ -175,7 +208,14 @@ fn a_role_is_refused_without_what_it_needs() {
     assert!(first(Role::Web).unwrap_err().contains("1 is not the id of a member; the members are 2"));
     assert!(first(Role::Ftp).unwrap_err().contains("ftp_server.password: must be set"));
     assert!(first(Role::Scraper).unwrap_err().contains("scraper.sites: must name a site"));
-    assert_eq!(first(Role::Manager), Ok(()));
+    assert_eq!(first(Role::Shop), Ok(()));
+    assert!(first(Role::Manager).unwrap_err().contains("api.token: must be set"));
+    let with_token = |token| Sources { role: Some(Role::Manager), ..set("api.token", token) };
+    config(&with_token("0123456789abcdef"));
+    for (token, fault) in [("hunter2", "16 characters"), ("hunter2 hunter2 hunter2", "letters, digits")] {
+        let error = with_token(token).load().unwrap_err().to_string();
+        assert!(error.contains(fault) && !error.contains("hunter2"), "{error}");
+    }
 }
 
 #[test]

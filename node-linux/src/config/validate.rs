@@ -10,7 +10,7 @@ use symphony_adapters::http::api::ItemsRequest;
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    Config, Role,
+    Config, FtpTls, Role,
     error::Problem,
     origin::Origin,
     path::Path,
@@ -25,11 +25,13 @@ pub(super) fn problems(config: &Config, tree: &Table, role: Option<Role>) -> Vec
     let mut check = Check { tree, problems: Vec::new() };
     node::check(&mut check, &config.node, role);
     queue_and_database(&mut check, config);
+    api(&mut check, config, role);
     web_and_manager(&mut check, config);
     ftp(&mut check, config, role);
     mail(&mut check, config);
     scraper(&mut check, config, role);
     shop(&mut check, config);
+    tls(&mut check, config);
     log(&mut check, config);
     check.problems
 }
@@ -88,6 +90,16 @@ fn queue_and_database(check: &mut Check<'_>, config: &Config) {
     check.require(fits, &Path::new("broker", "queue"), message);
     if let Err(message) = text::url(config.database.url.expose(), &["postgres", "postgresql"], &["sqlite"]) {
         check.secret_problem(&Path::new("database", "url"), message);
+    }
+}
+
+fn api(check: &mut Check<'_>, config: &Config, role: Option<Role>) {
+    let token = Path::new("api", "token");
+    if config.api.token.expose().is_empty() {
+        let is_needed = matches!(role, Some(Role::Web | Role::Manager));
+        check.require(!is_needed, &token, "must be set: nobody may change anything without it");
+    } else if let Err(error) = config.api.bearer() {
+        check.secret_problem(&token, error.to_string());
     }
 }
 
@@ -165,6 +177,29 @@ fn shop(check: &mut Check<'_>, config: &Config) {
     check.require(config.shop.products > 0, &Path::new("shop", "products"), "must be above 0");
     let every = Path::new("shop", "price_change_every");
     check.require(!config.shop.price_change_every.is_zero(), &every, "must be above 0");
+}
+
+fn tls(check: &mut Check<'_>, config: &Config) {
+    let [certificate, key] = ["certificate", "key"].map(|key| Path::new("tls", key));
+    match (&config.tls.certificate, &config.tls.key) {
+        (Some(_), None) => check.problem(&certificate, "needs tls.key, the file of its private key"),
+        (None, Some(_)) => check.problem(&key, "needs tls.certificate, the file of its certificate"),
+        _ => {}
+    }
+    if config.tls.ca.is_none() && config.tls.certificate.is_none() {
+        return;
+    }
+    // Who names certificates wants encryption, so nothing may leave the machine without it by default alone.
+    if text::leaves_encryption_open(config.database.url.expose()) {
+        let message =
+            "may go unencrypted although [tls] is set: add ?sslmode=verify-full, or ?sslmode=disable to insist";
+        check.secret_problem(&Path::new("database", "url"), message);
+    }
+    let ftp_tls = Path::new("ftp", "tls");
+    let host = config.ftp.address.rsplit_once(':').map_or("", |(host, _)| host);
+    let is_open = config.ftp.tls == FtpTls::None && !check.is_set(&ftp_tls) && !text::is_loopback(host);
+    let message = "goes unencrypted although [tls] is set: set it to \"required\", or to \"none\" to insist";
+    check.require(!is_open, &ftp_tls, message);
 }
 
 fn log(check: &mut Check<'_>, config: &Config) {

@@ -9,7 +9,7 @@ use axum::{
     routing::{get, post},
 };
 use serde::Serialize;
-use symphony_adapters::http::Problem;
+use symphony_adapters::http::{Bearer, Problem, guarded};
 
 use super::nodes::{NodeError, Nodes};
 
@@ -27,12 +27,13 @@ struct NodeView {
     leader: Option<u16>,
 }
 
-pub(super) fn routes(nodes: Arc<Nodes>) -> Router {
-    Router::new()
+/// The routes, of which those that change something want the token.
+pub(super) fn routes(nodes: Arc<Nodes>, bearer: Bearer) -> Router {
+    let routes = Router::new()
         .route("/v1/dev/nodes", get(list))
         .route("/v1/dev/nodes/{id}/stop", post(stop))
-        .route("/v1/dev/nodes/{id}/start", post(start))
-        .with_state(nodes)
+        .route("/v1/dev/nodes/{id}/start", post(start));
+    guarded(routes, bearer).with_state(nodes)
 }
 
 async fn list(State(nodes): State<Arc<Nodes>>) -> Json<Vec<NodeView>> {
@@ -44,7 +45,7 @@ async fn list(State(nodes): State<Arc<Nodes>>) -> Json<Vec<NodeView>> {
                 id,
                 url: nodes.url(id).unwrap_or_default(),
                 running: status.is_some(),
-                role: status.as_ref().map(|status| format!("{:?}", status.role).to_lowercase()),
+                role: status.as_ref().map(|status| status.role.to_string()),
                 term: status.as_ref().map(|status| status.term),
                 leader: status.and_then(|status| status.leader).map(|leader| leader.0),
             })

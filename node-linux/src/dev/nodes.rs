@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, mem, net::SocketAddr};
 
-use symphony_adapters::driver::Status;
+use symphony_adapters::{driver::Status, tls::Tls};
 use thiserror::Error;
 use tokio::{
     net::TcpListener,
@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::plan::{HeldPorts, PlannedNode};
 use crate::{
     config::Config,
+    keys::Hangups,
     roles::{RunError, listen, web::WebNode},
 };
 
@@ -31,6 +32,7 @@ pub(super) enum NodeError {
 }
 
 pub(super) struct Nodes {
+    tls: Tls,
     sites: BTreeMap<u16, Site>,
     states: Mutex<BTreeMap<u16, State>>,
     /// What each node knows; none while it is stopped.
@@ -57,14 +59,14 @@ struct Running {
 }
 
 impl Nodes {
-    pub(super) fn new(planned: BTreeMap<u16, PlannedNode>) -> Self {
+    pub(super) fn new(planned: BTreeMap<u16, PlannedNode>, tls: Tls) -> Self {
         let seen = watch::Sender::new(planned.keys().map(|id| (*id, None)).collect());
         let (mut sites, mut states) = (BTreeMap::new(), BTreeMap::new());
         for (id, PlannedNode { config, address, listener, held }) in planned {
             sites.insert(id, Site { config, address, _held: held });
             states.insert(id, State::Bound(listener));
         }
-        Self { sites, states: Mutex::new(states), seen }
+        Self { tls, sites, states: Mutex::new(states), seen }
     }
 
     pub(super) async fn start_all(&self) -> Result<(), RunError> {
@@ -101,10 +103,10 @@ impl Nodes {
             }
         };
         let stop = CancellationToken::new();
-        let node = WebNode::start(&site.config, listener, &stop).await.map_err(failed)?;
+        let node = WebNode::start(&site.config, &self.tls, listener, &stop).await.map_err(failed)?;
         let Some(node) = node else { return Err(NodeError::Stopped(id)) };
         let status = node.status();
-        let task = tokio::spawn(node.serve(stop.clone()));
+        let task = tokio::spawn(node.serve(Hangups::none(), stop.clone()));
         *state = State::Running(Running { stop, task });
         self.seen.send_modify(|seen| drop(seen.insert(id, Some(status))));
         Ok(())

@@ -2,8 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fs,
+    io::{self, Write as _},
     net::{Ipv4Addr, SocketAddr, UdpSocket},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -13,7 +15,8 @@ use tokio::net::{TcpListener, TcpSocket};
 
 use crate::{
     config::{self, Config, Member, MemberKind, Secret},
-    ftp,
+    election::ElectionError,
+    ftp, keys,
     roles::{RunError, listen},
     shop,
 };
@@ -24,6 +27,9 @@ const NODES: [u16; 3] = [1, 2, 3];
 /// Time between looks at the file server, and between runs of the scraper: somebody is watching.
 const FTP_EVERY: Duration = Duration::from_secs(1);
 const SCRAPE_EVERY: Duration = Duration::from_secs(30);
+
+/// File, among the data, of the token of this run.
+const TOKEN_FILE: &str = "api.token";
 
 /// Prices change faster than in a real shop, unless told.
 const PRICE_CHANGE_EVERY: Duration = Duration::from_secs(20);
@@ -53,6 +59,8 @@ pub(super) struct HeldPorts {
 /// Sockets taken, configuration made.
 pub(super) struct Plan {
     pub(super) data: PathBuf,
+    /// For whoever wants to change something over HTTP.
+    pub(super) token_file: PathBuf,
     pub(super) config: Config,
     pub(super) nodes: BTreeMap<u16, PlannedNode>,
     pub(super) shop: TcpListener,
@@ -86,11 +94,13 @@ impl Plan {
             config.mail.to = vec!["you@localhost".into()];
         }
 
-        config.ftp_server.password = Secret::from(random_password()?);
+        config.api.token = Secret::from(random_secret()?);
+        config.ftp_server.password = Secret::from(random_secret()?);
         config.ftp_server.root = data.join("ftp");
         (config.ftp_server.passive_port_min, config.ftp_server.passive_port_max) = (0, 0);
         let ftp = bind_ftp(&mut config).await?;
         config.ftp.address = ftp.local_address().to_string();
+        config.ftp.tls = config::FtpTls::None;
         config.ftp.user.clone_from(&config.ftp_server.user);
         config.ftp.password = config.ftp_server.password.clone();
 
@@ -115,7 +125,22 @@ impl Plan {
         }
         config.web.managers = vec![format!("http://{}", addresses.manager)];
         let nodes = plan_nodes(data, &mut config, web)?;
-        Ok(Self { data: data.to_owned(), config, nodes, shop, ftp, manager, control, addresses })
+        Ok(Self {
+            data: data.to_owned(),
+            config,
+            nodes,
+            shop,
+            ftp,
+            manager,
+            control,
+            addresses,
+            token_file: data.join(TOKEN_FILE),
+        })
+    }
+
+    /// Tells people the token of this run, once the data are known to be nobody else's.
+    pub(super) fn write_token(&self) -> io::Result<()> {
+        write_secret(&self.token_file, self.config.api.token.expose())
     }
 }
 
@@ -125,6 +150,10 @@ fn plan_nodes(
     web: [(TcpListener, UdpSocket); NODES.len()],
 ) -> Result<BTreeMap<u16, PlannedNode>, RunError> {
     config.node.cluster = "dev".into();
+    config.node.keys = data.join("cluster.keys");
+    if !config.node.keys.exists() {
+        keys::generate(&config.node.keys).map_err(ElectionError::from)?;
+    }
     config.node.members.clear();
     let mut elections = Vec::new();
     for id in NODES {
@@ -199,7 +228,18 @@ fn sqlite(data: &Path, name: &str) -> String {
     format!("sqlite:{}", data.join(name).display())
 }
 
-fn random_password() -> io::Result<String> {
+/// Writes a file that nobody else can read.
+fn write_secret(path: &Path, secret: &str) -> io::Result<()> {
+    // Made anew: the mode of a file that is there already would stay as it is.
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(secret.as_bytes())
+}
+
+fn random_secret() -> io::Result<String> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(io::Error::other)?;
     Ok(hex::encode(bytes))

@@ -30,8 +30,14 @@ pub(super) fn print_table(plan: &Plan) {
     }
     row("ftp", format!("ftp://{}/", addresses.ftp), "processed data on their way");
     row("mail", plan.data.join("mail").display().to_string(), "one file a mail");
+    row("token", plan.token_file.display().to_string(), "for POST: Authorization: Bearer …");
     row("control", format!("http://{}/v1/dev/nodes", addresses.control), "POST …/1/stop, POST …/1/start");
-    println!();
+    println!("\nStop the leader, here node 1, and watch another take over:");
+    let token = plan.token_file.display();
+    println!(
+        "curl -X POST -H \"Authorization: Bearer $(cat {token})\" http://{}/v1/dev/nodes/1/stop\n",
+        addresses.control
+    );
 }
 
 /// Prints what changes until `stop`.

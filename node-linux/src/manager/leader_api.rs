@@ -1,7 +1,5 @@
 //! `PUT /v1/leader`: the leader announces itself. `GET /v1/leader`: who that is.
 
-use std::time::Duration;
-
 use axum::{
     Json, Router,
     extract::{DefaultBodyLimit, State, rejection::JsonRejection},
@@ -14,7 +12,10 @@ use symphony_adapters::{
     http::{Problem, api::LeaderInfo},
 };
 
-use super::route::{Change, Route, RouteError};
+use super::{
+    route::{Change, Route, RouteError},
+    unavailable::unavailable,
+};
 
 /// Largest announcement, in bytes.
 const BODY_SIZE_MAX: usize = 4 * 1024;
@@ -29,7 +30,7 @@ pub(super) fn routes(route: Route) -> Router {
 
 /// What is said while no leader is known.
 pub(super) fn no_leader() -> Problem {
-    Problem::unavailable("no leader is known yet", Duration::from_secs(1))
+    unavailable("no leader is known yet")
 }
 
 async fn show(State(route): State<Route>) -> Result<Response, Problem> {

@@ -1,7 +1,8 @@
-//! Asks broker and database for signs of life, for readiness.
+//! Asks broker and database for signs of life, for readiness, and measures the queue.
 
 use std::{sync::Arc, time::Duration};
 
+use metrics::gauge;
 use symphony_adapters::{broker::Broker, database::Database, http::Dependency};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -10,6 +11,8 @@ use tokio_util::sync::CancellationToken;
 const EVERY: Duration = Duration::from_secs(1);
 /// Time for an answer.
 const TIMEOUT: Duration = Duration::from_secs(3);
+/// Time between two measurements of the queue.
+const MEASURE_EVERY: Duration = Duration::from_secs(5);
 
 /// Reports on `broker` and `database` until `shutdown`.
 pub(super) async fn run(
@@ -34,5 +37,22 @@ pub(super) async fn run(
     tokio::select! {
         () = shutdown.cancelled() => {}
         () = ask => {}
+        () = measure(&*broker) => {}
+    }
+}
+
+/// How long the queue is, for ever; while the broker is away, the figures stay.
+async fn measure(broker: &dyn Broker) {
+    let as_gauge = |count: u64| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+    loop {
+        match timeout(TIMEOUT, broker.depth()).await {
+            Ok(Ok(depth)) => {
+                gauge!("symphony_queue_messages").set(as_gauge(depth.ready));
+                gauge!("symphony_dead_letters").set(as_gauge(depth.dead));
+            }
+            Ok(Err(error)) => tracing::debug!(%error, "the queue cannot be measured"),
+            Err(_) => tracing::debug!("the queue cannot be measured: no answer in time"),
+        }
+        sleep(MEASURE_EVERY).await;
     }
 }

@@ -29,8 +29,9 @@ use crate::{backoff::Backoff, config};
 const BATCH_SIZE_MAX: usize = 1024 * 1024;
 /// A queue that has nothing more for this share of the age of a batch is idle.
 const IDLE_SHARE: u32 = 10;
-/// Shortest and longest pause before the queue is read again after the leader took nothing.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+/// Shortest and longest pause before the queue is read again after a leader that is ready took nothing. RabbitMQ counts
+/// deliveries, and has a limit of its own: with the longest pause it is reached after more than half a day.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(60));
 
 /// Moves messages from the queue to the leader until told to stop.
 pub(super) struct Pump {
@@ -69,10 +70,11 @@ impl Pump {
     pub(super) async fn run(mut self, shutdown: CancellationToken) {
         let mut pause = Backoff::new(PAUSE.0, PAUSE.1);
         loop {
-            // Without a leader the messages are better off in the queue.
+            // Without a leader that can store them the messages are better off in the queue: each time that they are given
+            // back counts as a delivery.
             tokio::select! {
                 () = shutdown.cancelled() => return,
-                () = self.courier.leader_known() => {}
+                () = self.courier.leader_ready() => {}
             }
             let consumer = tokio::select! {
                 () = shutdown.cancelled() => return,

@@ -5,7 +5,18 @@ pub(super) mod web;
 
 use std::time::Duration;
 
+use symphony_adapters::http::{Bearer, WebClient};
 use tokio::time::{Instant, sleep};
+
+/// The token of every test's HTTP interface.
+pub(super) fn bearer() -> Bearer {
+    Bearer::new("token-of-the-tests").unwrap()
+}
+
+/// A client that knows the token.
+pub(super) fn client() -> WebClient {
+    WebClient::new(bearer()).unwrap()
+}
 
 /// Waits until something has come to be.
 pub(super) async fn wait_until(condition: impl Fn() -> bool) {

@@ -2,12 +2,13 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
-use reqwest::{Response, StatusCode, redirect};
+use axum::Router;
+use reqwest::{Response, StatusCode, header::AUTHORIZATION, redirect};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use symphony_adapters::{
     broker::{self, Depth},
-    database::{Leader, NewFile, Token},
+    database::{Leader, MailOutcome, NewFile, Token},
     ftp_server::{FtpServer, FtpServerSettings},
     http::health::DependencyStatus,
     smtp::MailSettings,
@@ -15,14 +16,15 @@ use symphony_adapters::{
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-    sync::watch,
+    net::{TcpListener, TcpStream},
+    sync::{mpsc, watch},
     task::JoinHandle,
     time::timeout,
 };
 
 use super::{
     testing::{
+        self,
         broker::{RecordingBroker, message, raw_message},
         eventually, wait_until,
         web::{Mood, StandIn},
@@ -33,6 +35,9 @@ use crate::web::{
     self, WebState,
     leadership::{self, Candidate, ElectionView},
 };
+
+/// Longer than a test.
+const CLAIM: Duration = Duration::from_secs(600);
 
 /// A manager at work, and what surrounds it.
 struct Running {
@@ -71,8 +76,12 @@ impl Running {
             database.promote(leader).await.unwrap();
         }
         let mails = folder.path().join("mails").display().to_string();
-        let mail =
-            MailSettings { url: format!("file:{mails}"), from: "a@b.example".into(), to: vec!["c@d.example".into()] };
+        let mail = MailSettings {
+            url: format!("file:{mails}"),
+            from: "a@b.example".into(),
+            to: vec!["c@d.example".into()],
+            timeout: MailSettings::TIMEOUT,
+        };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (broker, health, shutdown) = (RecordingBroker::default(), Health::new(), CancellationToken::new());
@@ -87,6 +96,8 @@ impl Running {
             broker: with.broker.unwrap_or_else(|| Arc::new(broker.clone())),
             database: database.clone(),
             mailer: with.mail.then(|| Mailer::new(&mail).unwrap()),
+            bearer: testing::bearer(),
+            tls: Tls::new(None).unwrap(),
             health: health.clone(),
         };
         let manager = tokio::spawn(manager.run(listener, shutdown.clone()));
@@ -98,7 +109,8 @@ impl Running {
     }
 
     async fn announce(&self, body: &Value) -> (StatusCode, Value) {
-        let response = browser().put(format!("{}/v1/leader", self.url)).json(body).send().await.unwrap();
+        let put = browser().put(format!("{}/v1/leader", self.url)).header(AUTHORIZATION, testing::bearer().header());
+        let response = put.json(body).send().await.unwrap();
         (response.status(), response.json().await.unwrap())
     }
 
@@ -144,7 +156,7 @@ async fn open(folder: &TempDir) -> Database {
 
 fn browser() -> reqwest::Client {
     // Installs the provider of TLS that every client needs.
-    WebClient::new().unwrap();
+    testing::client();
     reqwest::Client::builder().no_proxy().redirect(redirect::Policy::none()).build().unwrap()
 }
 
@@ -159,14 +171,21 @@ async fn web_node(folder: &TempDir, term: u64, managers: Vec<String>, stop: &Can
     let url = format!("http://{}", listener.local_addr().unwrap());
     let view = ElectionView { term, leader: Some(1), is_leader: true, lease_until: None };
     let (election, view) = watch::channel(view);
-    let candidate =
-        Candidate { me: 1, url: url.clone(), managers, database: database.clone(), client: WebClient::new().unwrap() };
+    let candidate = Candidate {
+        me: 1,
+        url: url.clone(),
+        managers,
+        database: database.clone(),
+        client: testing::client(),
+        raise: mpsc::channel(1).0,
+        health: Health::new(),
+    };
     let (leadership, _) = leadership::start(candidate, view, stop.clone());
-    let state = WebState { database, leadership, health: Health::new() };
+    let state = WebState { database, leadership, bearer: testing::bearer(), health: Health::new() };
     let stop = stop.clone();
     tokio::spawn(async move {
         let _election = election;
-        web::serve(listener, state, stop).await
+        web::serve(listener, state, Router::new(), stop).await
     });
     url
 }
@@ -185,7 +204,76 @@ async fn ftp_server(folder: PathBuf, stop: &CancellationToken) -> config::Ftp {
     .unwrap();
     let address = server.local_address().to_string();
     tokio::spawn(server.serve(stop.clone()));
-    config::Ftp { address, user: "user".into(), password: "password".to_owned().into(), folder: "/".into() }
+    config::Ftp { address, user: "user".into(), password: "password".to_owned().into(), ..config::Ftp::default() }
+}
+
+#[tokio::test]
+async fn nobody_without_the_token_says_who_leads() {
+    let running = Running::start(With::default()).await;
+    let usurper = json!({"term": 5, "node": 9, "url": "http://evil.example/"});
+    for token in [None, Some("Bearer token-of-the-testz"), Some("Bearer")] {
+        let put = browser().put(format!("{}/v1/leader", running.url)).json(&usurper);
+        let put = if let Some(token) = token { put.header(AUTHORIZATION, token) } else { put };
+        let refused = put.send().await.unwrap();
+        assert_eq!(refused.status(), 401, "{token:?}");
+        assert_eq!(refused.headers()["content-type"], "application/problem+json");
+    }
+    assert_eq!(running.get("/v1/leader").await.status(), 503);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn dead_mails_are_shown_and_tried_again_by_whoever_has_the_token() {
+    let running = Running::start(With { fence: Some(leader(1, 1, "http://one")), ..With::default() }).await;
+    // What the promotion told of.
+    let mail = running.database.claim_mails(&Token { term: 1, holder: 1 }, 1, CLAIM).await.unwrap().remove(0);
+    running.database.settle_mail(&mail, &MailOutcome::Dead { error: "550 no".into() }).await.unwrap();
+    assert_eq!(running.get("/v1/dead-mails").await.status(), 401);
+    let bare = browser().post(format!("{}/v1/dead-mails/retry?all=true", running.url)).send().await.unwrap();
+    assert_eq!(bare.status(), 401);
+
+    eventually(async || running.get("/v1/leader").await.status() == 200).await;
+    let client = testing::client();
+    let dead = client.dead_mails(&running.url, 50).await.unwrap();
+    assert_eq!((dead.total, dead.mails[0].id, dead.mails[0].error.as_str()), (1, mail.id, "550 no"));
+    let unknown = client.retry_mails(&running.url, Some(mail.id + 1)).await.unwrap_err();
+    assert!(matches!(unknown, ClientError::Refused { status: 404, .. }), "{unknown}");
+    assert_eq!(client.retry_mails(&running.url, Some(mail.id)).await.unwrap().retried, 1);
+    assert_eq!(client.dead_mails(&running.url, 50).await.unwrap().total, 0);
+    assert_eq!(client.retry_mails(&running.url, None).await.unwrap().retried, 0);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn dead_letters_are_replayed_by_name_or_all_in_so_many_words() {
+    let web = StandIn::start(1, []).await;
+    let running = Running::start(With { fence: Some(web.leader(1)), ..With::default() }).await;
+    running.broker.put(raw_message("bad", "no item"));
+    running.broker.put(raw_message("a b&c=\u{fc}", "no item"));
+    wait_until(|| running.broker.rejected().len() == 2).await;
+    let replay = async |query: &str| {
+        let post = browser().post(format!("{}/v1/dead-letters/replay{query}", running.url));
+        post.header(AUTHORIZATION, testing::bearer().header()).send().await.unwrap().status().as_u16()
+    };
+    for query in ["", "?all=false", "?id=bad&all=true", "?every=true"] {
+        assert_eq!(replay(query).await, 400, "{query}");
+    }
+    assert_eq!(replay("?id=none").await, 404);
+    for query in ["?limit=0", "?limit=1001", "?limit=x"] {
+        let get = browser().get(format!("{}/v1/dead-letters{query}", running.url));
+        let answer = get.header(AUTHORIZATION, testing::bearer().header()).send().await.unwrap();
+        assert_eq!(answer.status(), 400, "{query}");
+    }
+    // A look takes the letters out of everybody else's reach for that time, and shows what is in them.
+    for path in ["/v1/dead-letters", "/v1/dead-letter?id=bad", "/v1/trace?item=bad"] {
+        assert_eq!(running.get(path).await.status(), 401, "{path}");
+    }
+    let odd = testing::client().dead_letter(&running.url, "a b&c=\u{fc}").await.unwrap();
+    assert_eq!(odd.body.as_deref(), Some("no item"));
+    let bare = browser().post(format!("{}/v1/dead-letters/replay?all=true", running.url)).send().await.unwrap();
+    assert_eq!(bare.status(), 401);
+    assert_eq!(running.broker.rejected().len(), 2);
+    running.stop().await;
 }
 
 #[tokio::test]
@@ -445,6 +533,60 @@ async fn a_file_in_the_ledger_is_not_sent_again() {
     let running = Running::start_in(folder, With { ftp: Some(ftp), ..With::default() }).await;
     wait_until(|| web.set(|script| script.files.contains(&"/new.csv".to_owned()))).await;
     assert_eq!(web.set(|script| script.files.clone()), ["/new.csv"]);
+    running.stop().await;
+    stop.cancel();
+}
+
+#[tokio::test]
+async fn a_file_that_no_leader_takes_is_shown_left_alone_and_tried_again_when_asked() {
+    let stop = CancellationToken::new();
+    let ftp_root = TempDir::new().unwrap();
+    let ftp = ftp_server(ftp_root.path().to_owned(), &stop).await;
+    let web = StandIn::start(1, []).await;
+    web.set(|script| script.poison = vec![("/bad.csv".into(), Mood::Content)]);
+    for name in ["bad.csv", "good.csv"] {
+        std::fs::write(ftp_root.path().join(name), name).unwrap();
+    }
+    // As large as no leader takes it, without the disk that it would need.
+    std::fs::File::create(ftp_root.path().join("large.csv")).unwrap().set_len(65 << 20).unwrap();
+    let with = || With { ftp: Some(ftp.clone()), fence: Some(web.leader(1)), ..With::default() };
+    let running = Running::start(with()).await;
+    let client = testing::client();
+    eventually(async || client.dead_files(&running.url, 50).await.is_ok_and(|dead| dead.total == 2)).await;
+    wait_until(|| web.set(|script| script.files.contains(&"/good.csv".to_owned()))).await;
+    let reasons: BTreeMap<_, _> = {
+        let dead = client.dead_files(&running.url, 50).await.unwrap().files;
+        dead.into_iter().map(|dead| (dead.file.path, (dead.file.size, dead.reason))).collect()
+    };
+    assert_eq!(reasons["/bad.csv"], (7, "422: bad".to_owned()));
+    assert!(reasons["/large.csv"].0 == 65 << 20 && reasons["/large.csv"].1.contains("larger than"), "{reasons:?}");
+
+    // Another manager, with no memory but the database, leaves them alone, too.
+    let Running { folder, shutdown, manager, .. } = running;
+    shutdown.cancel();
+    manager.await.unwrap().unwrap();
+    let running = Running::start_in(folder, with()).await;
+    // Whatever comes in which order in the first round: the second begins after it.
+    for name in ["next.csv", "last.csv"] {
+        std::fs::write(ftp_root.path().join(name), name).unwrap();
+        wait_until(|| web.set(|script| script.files.contains(&format!("/{name}")))).await;
+    }
+    let times = |path: &str| web.set(|script| script.files.iter().filter(|sent| *sent == path).count());
+    assert_eq!((times("/bad.csv"), times("/large.csv")), (1, 0));
+
+    assert_eq!(running.get("/v1/dead-files").await.status(), 401);
+    let bare = browser().post(format!("{}/v1/dead-files/retry?all=true", running.url)).send().await.unwrap();
+    assert_eq!((bare.status().as_u16(), running.database.dead_files(9).await.unwrap().1), (401, 2));
+    let missing = client.retry_files(&running.url, Some("/none.csv")).await;
+    assert!(matches!(missing, Err(ClientError::Refused { status: 404, .. })), "{missing:?}");
+
+    web.set(|script| script.poison.clear());
+    assert_eq!(client.retry_files(&running.url, Some("/bad.csv")).await.unwrap().retried, 1);
+    wait_until(|| times("/bad.csv") == 2).await;
+    // What is as bad as before is given up again, without another mail.
+    assert_eq!(client.retry_files(&running.url, None).await.unwrap().retried, 1);
+    eventually(async || running.database.dead_files(9).await.unwrap().1 == 1).await;
+    assert_eq!(running.database.counts().await.unwrap().mails_waiting, 3, "of the leader, and of two files");
     running.stop().await;
     stop.cancel();
 }

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use symphony_adapters::{
     database::{Database, DatabaseError},
-    http::{Health, operations, serve},
+    http::{Health, Listener, operations, serve},
+    tls::Tls,
 };
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::RunError;
@@ -20,19 +21,19 @@ const RETRY_MAX: Duration = Duration::from_secs(5);
 /// if `shutdown` came first.
 pub(super) async fn open_database(
     settings: &config::Database,
+    tls: &Tls,
     health: &Health,
-    listener: TcpListener,
+    listener: Listener,
     shutdown: &CancellationToken,
-) -> Result<Option<(Database, TcpListener)>, RunError> {
+) -> Result<Option<(Database, Listener)>, RunError> {
     // Both handles are one socket: no connection is refused when the role's own server takes over.
-    let listener = listener.into_std()?;
+    let (listener, preliminary) = listener.split()?;
     let opened = CancellationToken::new();
-    let preliminary = TcpListener::from_std(listener.try_clone()?)?;
     let server = tokio::spawn(serve(preliminary, operations(health), opened.clone()));
     let dependency = health.dependency("database");
     let mut backoff = Backoff::new(RETRY_MIN, RETRY_MAX);
     let database = loop {
-        match Database::open(settings.url.expose()).await {
+        match Database::open_over(settings.url.expose(), tls).await {
             Ok(database) => break Some(database),
             Err(error @ DatabaseError::Unavailable(_)) => {
                 tracing::warn!(%error, "waiting for the database");
@@ -48,14 +49,14 @@ pub(super) async fn open_database(
     opened.cancel();
     finish(server).await?;
     match database {
-        Some(database) => Ok(Some((database, TcpListener::from_std(listener)?))),
+        Some(database) => Ok(Some((database, listener))),
         None => Ok(None),
     }
 }
 
 /// Serves health and metrics for a role without an HTTP server of its own.
 pub(super) fn serve_operations(
-    listener: TcpListener,
+    listener: Listener,
     health: &Health,
     shutdown: CancellationToken,
 ) -> JoinHandle<std::io::Result<()>> {

@@ -6,14 +6,16 @@ use tokio_util::sync::CancellationToken;
 use super::{
     RunError,
     dependencies::{finish, serve_operations},
-    listen,
+    listen_with,
 };
-use crate::{config, ftp};
+use crate::{config::Config, ftp};
 
-pub(super) async fn run(settings: config::FtpServer, shutdown: CancellationToken) -> Result<(), RunError> {
-    let listener = listen(settings.operations).await?;
+pub(super) async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunError> {
+    let tls = config.tls.load()?;
+    let settings = config.ftp_server;
+    let listener = listen_with(settings.operations, &tls).await?;
     let health = Health::new();
-    let server = ftp::bind(&settings).await?;
+    let server = ftp::bind(&settings).await?.with_identity(tls.identity().cloned());
     let operations = serve_operations(listener, &health, shutdown.clone());
     server.serve(shutdown).await;
     finish(operations).await

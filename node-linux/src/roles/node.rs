@@ -6,16 +6,19 @@ use std::{
     time::Duration,
 };
 
-use symphony_adapters::{driver::Status, http::Health};
+use symphony_adapters::{
+    driver::Status,
+    http::{Health, operations, serve},
+};
 use tokio::{process::Command, sync::watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    RunError,
-    dependencies::{finish, serve_operations},
-    listen,
+use super::{RunError, dependencies::finish, listen_with};
+use crate::{
+    config::Config,
+    election,
+    keys::{Hangups, reload_until},
 };
-use crate::{config, election};
 
 /// A leader that stops waits this long for another to take over.
 const HANDOVER_MAX: Duration = Duration::from_secs(3);
@@ -23,19 +26,29 @@ const HANDOVER_MAX: Duration = Duration::from_secs(3);
 /// Longest run of the hook.
 const HOOK_TIME_MAX: Duration = Duration::from_secs(30);
 
-pub(super) async fn run(settings: &config::Node, shutdown: CancellationToken) -> Result<(), RunError> {
-    let listener = listen(settings.operations).await?;
-    let driver = election::start(settings).await?;
+pub(super) async fn run(config: &Config, shutdown: CancellationToken) -> Result<(), RunError> {
+    let settings = &config.node;
+    let listener = listen_with(settings.operations, &config.tls.load()?).await?;
+    let hangups = Hangups::listen()?;
+    let (driver, keys) = election::start(settings).await?;
     let health = Health::new();
+    // Named before anybody asks: with nothing to wait for, a node would be ready.
+    health.dependency("leader").down("no leader yet");
     let stopped = CancellationToken::new();
-    let operations = serve_operations(listener, &health, stopped.clone());
+    let mut routes = operations(&health);
+    if let Ok(bearer) = config.api.bearer() {
+        routes = routes.merge(election::api::routes(driver.commander(), driver.status(), bearer));
+    }
+    let operations = tokio::spawn(serve(listener, routes, stopped.clone()));
+    let membership = election::report_membership(driver.status(), &health);
     let watcher = tokio::spawn(follow(driver.status(), settings.hook.clone(), health.clone()));
-    shutdown.cancelled().await;
+    reload_until(&shutdown, hangups, &driver, keys).await;
     health.set_draining();
     driver.resign(HANDOVER_MAX).await;
     driver.stop().await?;
     // The status has no sender any more, so the watcher ends after the last change.
     watcher.await.map_err(|error| RunError::Part(Box::new(error)))?;
+    membership.await.map_err(|error| RunError::Part(Box::new(error)))?;
     stopped.cancel();
     finish(operations).await
 }
@@ -43,7 +56,6 @@ pub(super) async fn run(settings: &config::Node, shutdown: CancellationToken) ->
 /// Tells of every change of leadership, one after the other; what changes while the hook runs is told when it has ended.
 async fn follow(mut status: watch::Receiver<Status>, hook: Option<std::path::PathBuf>, health: Health) {
     let leader = health.dependency("leader");
-    leader.down("no leader yet");
     let mut told = None;
     loop {
         let now = status.borrow_and_update().clone();
@@ -54,7 +66,7 @@ async fn follow(mut status: watch::Receiver<Status>, hook: Option<std::path::Pat
         let change = (now.term, now.leader, now.is_leader());
         if told != Some(change) {
             told = Some(change);
-            tracing::info!(term = now.term, leader = now.leader.map(|leader| leader.0), role = ?now.role, reason = now.reason, "leadership");
+            tracing::info!(term = now.term, leader = now.leader.map(|leader| leader.0), role = %now.role, reason = now.reason, "leadership");
             if let Some(hook) = &hook {
                 run_hook(hook, &now).await;
             }

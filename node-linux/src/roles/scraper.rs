@@ -5,19 +5,17 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use symphony_adapters::{
     broker::{self, Broker},
-    ftp::{FtpClient, FtpSettings, Security},
-    http::Health,
+    ftp::{FtpClient, FtpSettings},
+    http::{Health, operations, serve},
+    tls::Tls,
 };
 use tokio::{sync::watch, time};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    RunError,
-    dependencies::{finish, serve_operations},
-    listen,
-};
+use super::{RunError, dependencies::finish, listen_with};
 use crate::{
     config::{self, Config},
+    ftp,
     scraper::{self, Progress, Upload, UploadError, terminal},
 };
 
@@ -25,16 +23,18 @@ use crate::{
 const PROBE_INTERVAL: time::Duration = time::Duration::from_secs(1);
 
 pub(super) async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunError> {
-    let listener = listen(config.scraper.operations).await?;
+    let tls = config.tls.load()?;
+    let listener = listen_with(config.scraper.operations, &tls).await?;
     let health = Health::new();
-    let broker = broker::open(config.broker.url.expose(), &config.broker.queue).await?;
+    let broker = broker::open_over(config.broker.url.expose(), &config.broker.queue, &tls).await?;
     let probe = tokio::spawn(probe(broker.clone(), health.clone()));
     let stopped = CancellationToken::new();
-    let operations = serve_operations(listener, &health, stopped.clone());
+    let router = operations(&health).merge(scraper::trace::routes(config.scraper.state.clone()));
+    let operations = tokio::spawn(serve(listener, router, stopped.clone()));
     let (progress, seen) = watch::channel(Progress::default());
     let shown = tokio::spawn(terminal::show(seen));
-    let upload = Arc::new(FtpUpload::new(&config.ftp));
-    let result = scraper::run(config.scraper, broker.clone(), upload, progress, shutdown).await;
+    let upload = Arc::new(FtpUpload::new(&config.ftp, &tls));
+    let result = scraper::run(config.scraper, &tls, broker.clone(), upload, progress, shutdown).await;
     health.set_draining();
     probe.abort();
     stopped.cancel();
@@ -62,15 +62,8 @@ pub(crate) struct FtpUpload {
 }
 
 impl FtpUpload {
-    pub(crate) fn new(ftp: &config::Ftp) -> Self {
-        let settings = FtpSettings {
-            address: ftp.address.clone(),
-            user: ftp.user.clone(),
-            password: ftp.password.expose().to_owned(),
-            security: Security::Plain,
-            timeout: FtpSettings::TIMEOUT,
-        };
-        Self { settings, folder: ftp.folder.clone() }
+    pub(crate) fn new(ftp: &config::Ftp, tls: &Tls) -> Self {
+        Self { settings: ftp::client(ftp, tls), folder: ftp.folder.clone() }
     }
 }
 

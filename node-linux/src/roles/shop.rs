@@ -2,10 +2,10 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::{RunError, listen};
-use crate::{config, shop};
+use super::{RunError, listen_with};
+use crate::{config::Config, shop};
 
-pub(super) async fn run(settings: config::Shop, shutdown: CancellationToken) -> Result<(), RunError> {
-    let listener = listen(settings.listen).await?;
-    Ok(shop::serve(listener, settings, shutdown).await?)
+pub(super) async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunError> {
+    let listener = listen_with(config.shop.listen, &config.tls.load()?).await?;
+    Ok(shop::serve(listener, config.shop, shutdown).await?)
 }

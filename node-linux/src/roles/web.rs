@@ -1,23 +1,25 @@
 //! Role `web`: an election, the shared database and the web server that acts on both.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{io, time::Duration};
 
 use symphony_adapters::{
     database::Database,
     driver::{Driver, Status},
-    http::{Health, WebClient},
+    http::{Bearer, Health, Listener, WebClient},
+    tls::Tls,
 };
+use symphony_core::{Command, Term};
 use tokio::{
-    net::TcpListener,
-    sync::watch,
+    sync::{mpsc, watch},
     time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{RunError, dependencies::open_database, listen};
+use super::{RunError, dependencies::open_database, listen_with};
 use crate::{
     config::{self, Config},
     election,
+    keys::{Hangups, LiveKeys, reload_until},
     web::{
         self, WebState,
         leadership::{self, Candidate, ElectionView},
@@ -29,17 +31,23 @@ const HANDOVER_MAX: Duration = Duration::from_secs(3);
 
 /// A web node that takes part in the election and does not serve yet.
 pub(crate) struct WebNode {
-    listener: TcpListener,
+    listener: Listener,
     database: Database,
     driver: Driver,
+    keys: LiveKeys,
     candidate: Candidate,
+    /// Terms that the election is to leave behind.
+    raises: mpsc::Receiver<u64>,
+    bearer: Bearer,
     health: Health,
 }
 
 pub(super) async fn run(config: &Config, shutdown: CancellationToken) -> Result<(), RunError> {
-    let listener = listen(config.web.listen).await?;
-    match WebNode::start(config, listener, &shutdown).await? {
-        Some(node) => node.serve(shutdown).await,
+    let hangups = Hangups::listen()?;
+    let tls = config.tls.load()?;
+    let listener = listen_with(config.web.listen, &tls).await?;
+    match WebNode::start(config, &tls, listener, &shutdown).await? {
+        Some(node) => node.serve(hangups, shutdown).await,
         None => Ok(()),
     }
 }
@@ -48,22 +56,30 @@ impl WebNode {
     /// Opens the database, however long that takes, and joins the election. `None` if `shutdown` came first.
     pub(crate) async fn start(
         config: &Config,
-        listener: TcpListener,
+        tls: &Tls,
+        listener: impl Into<Listener>,
         shutdown: &CancellationToken,
     ) -> Result<Option<Self>, RunError> {
+        let listener = listener.into();
         let health = Health::new();
-        let url = public_url(&config.web, listener.local_addr()?);
-        let opened = open_database(&config.database, &health, listener, shutdown).await?;
+        let bearer = config.api.bearer()?;
+        let url = public_url(&config.web, &listener)?;
+        let opened = open_database(&config.database, tls, &health, listener, shutdown).await?;
         let Some((database, listener)) = opened else { return Ok(None) };
-        let driver = election::start(&config.node).await?;
+        let (driver, keys) = election::start(&config.node).await?;
+        let database = database.of_cluster(&config.node.cluster);
+        let (raise, raises) = mpsc::channel(1);
         let candidate = Candidate {
             me: config.node.id,
             url,
             managers: config.web.managers.clone(),
             database: database.clone(),
-            client: WebClient::new()?,
+            client: WebClient::over(tls, Some(bearer.clone()))?,
+            raise,
+            health: health.clone(),
         };
-        Ok(Some(Self { listener, database, driver, candidate, health }))
+        election::report_membership(driver.status(), &health);
+        Ok(Some(Self { listener, database, driver, keys, candidate, raises, bearer, health }))
     }
 
     /// What the node knows of the election.
@@ -72,26 +88,37 @@ impl WebNode {
     }
 
     /// Serves until `shutdown`; then it is not ready any more, hands the leadership over, and finishes what is in flight.
-    pub(crate) async fn serve(self, shutdown: CancellationToken) -> Result<(), RunError> {
-        let Self { listener, database, driver, candidate, health } = self;
+    pub(crate) async fn serve(self, hangups: Hangups, shutdown: CancellationToken) -> Result<(), RunError> {
+        let Self { listener, database, driver, keys, candidate, mut raises, bearer, health } = self;
         let stop = CancellationToken::new();
         let (leadership, acting) = leadership::start(candidate, view(driver.status()), stop.clone());
-        let state = WebState { database: database.clone(), leadership, health: health.clone() };
-        let server = web::serve(listener, state, stop.clone());
+        let election = election::api::routes(driver.commander(), driver.status(), bearer.clone());
+        let state = WebState { database: database.clone(), leadership, bearer, health: health.clone() };
+        let server = web::serve(listener, state, election, stop.clone());
         let resign = async {
-            shutdown.cancelled().await;
+            reload_until(&shutdown, hangups, &driver, keys).await;
             health.set_draining();
             driver.resign(HANDOVER_MAX).await;
             stop.cancel();
         };
-        let (served, ()) = tokio::join!(
+        // Ends with the task that asks.
+        let raise = async {
+            while let Some(term) = raises.recv().await {
+                tracing::warn!(term, "the next election is for a term later than the fence's");
+                if let Err(error) = driver.command(Command::RaiseTerm(Term(term))).await {
+                    tracing::warn!(term, %error, "cannot raise the term");
+                }
+            }
+        };
+        let (served, (), ()) = tokio::join!(
             async {
                 let served = server.await;
                 // A server that fails takes the node down with it.
                 shutdown.cancel();
                 served
             },
-            resign
+            resign,
+            raise
         );
         if let Err(error) = acting.await {
             return Err(RunError::Part(Box::new(error)));
@@ -102,9 +129,11 @@ impl WebNode {
     }
 }
 
-fn public_url(web: &config::Web, address: SocketAddr) -> String {
-    let url = web.url.clone().unwrap_or_else(|| format!("http://{address}"));
-    url.trim_end_matches('/').to_owned()
+fn public_url(web: &config::Web, listener: &Listener) -> io::Result<String> {
+    Ok(match &web.url {
+        Some(url) => url.trim_end_matches('/').to_owned(),
+        None => format!("{}://{}", listener.scheme(), listener.local_addr()?),
+    })
 }
 
 /// The election as the web role sees it. The lease is extended in silence, so it is looked up again in time.

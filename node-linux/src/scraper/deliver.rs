@@ -37,11 +37,12 @@ struct Last {
 pub(super) struct Outgoing {
     folder: PathBuf,
     last: PathBuf,
+    mark: PathBuf,
 }
 
 impl Outgoing {
     pub(super) fn new(state: &Path) -> Self {
-        Self { folder: state.join("outgoing"), last: state.join("delivered.json") }
+        Self { folder: state.join("outgoing"), last: state.join("delivered.json"), mark: state.join("mark") }
     }
 
     /// Puts a run's data on their way, unless they are the same as last time. Returns the number of files.
@@ -63,11 +64,21 @@ impl Outgoing {
         // Two runs within a second still have names of their own.
         let earliest = last.map_or(i64::MIN, |last| last.stamp.saturating_add(1));
         let stamp = report.started_at.unix_timestamp().max(earliest);
-        let name = format!("{slug}-{}", file_stamp(stamp)?);
-        files::replace(&self.folder.join(format!("{name}.json")), &report.to_json()?).await?;
-        files::replace(&self.folder.join(format!("{name}.csv")), &report.to_csv().map_err(io::Error::other)?).await?;
-        files::replace(&self.last, &serde_json::to_vec(&Last { data, stamp })?).await?;
+        let name = format!("{slug}-{}-{}", file_stamp(stamp)?, self.mark().await?);
+        files::replace(&self.folder.join(format!("{name}.json")), report.to_json()?).await?;
+        files::replace(&self.folder.join(format!("{name}.csv")), report.to_csv().map_err(io::Error::other)?).await?;
+        files::replace(&self.last, serde_json::to_vec(&Last { data, stamp })?).await?;
         Ok(2)
+    }
+
+    /// What sets this scraper's files apart from those of another that scrapes the same site in the same second.
+    async fn mark(&self) -> io::Result<String> {
+        if let Some(mark) = files::read(&self.mark).await?.and_then(|mark| String::from_utf8(mark).ok()) {
+            return Ok(mark);
+        }
+        let mark = format!("{:08x}", rand::random::<u32>());
+        files::replace(&self.mark, mark.clone().into_bytes()).await?;
+        Ok(mark)
     }
 }
 

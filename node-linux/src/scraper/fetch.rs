@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use encoding_rs::{Encoding, UTF_8};
 use reqwest::{
-    Client, Response, StatusCode,
+    Certificate, Client, Response, StatusCode,
     header::{
         ACCEPT, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LOCATION,
         RETRY_AFTER,
@@ -12,6 +12,7 @@ use reqwest::{
     redirect,
 };
 use serde::{Deserialize, Serialize};
+use symphony_adapters::tls::Tls;
 use url::Url;
 
 use super::{address::normalize, backoff::Backoff, pace::Pace};
@@ -104,10 +105,14 @@ pub(super) struct Fetcher {
 }
 
 impl Fetcher {
+    /// Sites are anybody's: the system's roots count, and the authorities of `tls` besides.
+    ///
     /// # Errors
     /// When no TLS provider is installed, or the system has no usable roots.
-    pub(super) fn new(pace: Pace, retries: u32) -> Result<Self, reqwest::Error> {
+    pub(super) fn new(pace: Pace, retries: u32, tls: &Tls) -> Result<Self, reqwest::Error> {
+        let authorities = tls.authorities().iter().map(|authority| Certificate::from_der(authority));
         let client = Client::builder()
+            .tls_certs_merge(authorities.collect::<Result<Vec<_>, _>>()?)
             .user_agent(format!("{AGENT}/{}", env!("CARGO_PKG_VERSION")))
             // A redirect is one more page to ask robots.txt about, and to visit once.
             .redirect(redirect::Policy::none())

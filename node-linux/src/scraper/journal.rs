@@ -2,17 +2,20 @@
 //!
 //! A publication is written down, synced, before the broker hears of it, and marked as sent after the broker confirmed
 //! it. After a crash in between it is sent again, the same bytes under the same message id: a duplicate, never a loss.
+//! What no queue takes is a dead letter: it is written down with the reason, and not sent again until the item changes.
 
 use std::{
     collections::{BTreeMap, HashMap},
+    fs::File,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use serde::{Deserialize, Serialize};
 use symphony_adapters::item::Item;
-use tokio::{fs, io, io::AsyncWriteExt as _};
+use tokio::io;
 
-use super::{extract::digest, files};
+use super::{extract::digest, files, visit::now_ms};
 
 /// Something new to tell the world.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,6 +31,12 @@ pub(super) struct Publication {
 pub(super) struct Published {
     pub(super) content: String,
     pub(super) message_id: String,
+    /// When it was scraped, as the world was told: milliseconds since the Unix epoch.
+    pub(super) scraped_at_ms: i64,
+    /// When the broker confirmed it, in milliseconds since the Unix epoch, if that was noted.
+    pub(super) queued_at_ms: Option<i64>,
+    /// Why it is a dead letter.
+    pub(super) refused: Option<String>,
     /// Whether the item was missing in the last complete run.
     pub(super) gone: bool,
 }
@@ -53,10 +62,19 @@ pub(super) enum News {
 }
 
 impl Ledger {
+    /// What the journal at `path` says, which somebody may be writing; nothing if there is none.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(super) async fn read(path: &Path) -> io::Result<Self> {
+        Ok(parse(&files::read(path).await?.unwrap_or_default()))
+    }
+
     /// Compares an item with what was last published.
     ///
     /// The message id stands for the item, its content and the message before: a retry repeats it, and a price that
-    /// goes up and down again is three messages.
+    /// goes up and down again is three messages. Its time is later than that of the message before, even if the clock was set
+    /// back: the database keeps what was scraped last.
     pub(super) fn news(&self, item: &Item) -> News {
         let content = content_digest(item);
         let before = self.published.get(&item.id);
@@ -64,14 +82,18 @@ impl Ledger {
             return News::Unchanged;
         }
         let message_id = digest(&(&item.id, &content, before.map(|before| &before.message_id)));
-        let publication = Publication { content, message_id, item: item.clone() };
+        let mut item = item.clone();
+        if let Some(before) = before {
+            item.scraped_at_ms = item.scraped_at_ms.max(before.scraped_at_ms.saturating_add(1));
+        }
+        let publication = Publication { content, message_id, item };
         if before.is_some() { News::Changed(publication) } else { News::New(publication) }
     }
 
     pub(super) fn mark_sent(&mut self, publication: Sent) {
         self.pending.remove(&publication.id);
-        let Sent { id, content, message_id, gone } = publication;
-        self.published.insert(id, Published { content, message_id, gone });
+        let Sent { id, content, message_id, scraped_at_ms, queued_at_ms, refused, gone } = publication;
+        self.published.insert(id, Published { content, message_id, scraped_at_ms, queued_at_ms, refused, gone });
     }
 }
 
@@ -80,24 +102,44 @@ pub(super) fn content_digest(item: &Item) -> String {
     digest(&(&item.id, &item.title, &item.url, &item.fields))
 }
 
-/// The line that settles a publication.
+/// The line that settles a publication: confirmed, or a dead letter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Sent {
     id: String,
     content: String,
     message_id: String,
+    #[serde(default)]
+    scraped_at_ms: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    queued_at_ms: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    refused: Option<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     gone: bool,
 }
 
 impl Sent {
+    /// Confirmed now.
     pub(super) fn of(publication: &Publication) -> Self {
         Self {
             id: publication.item.id.clone(),
             content: publication.content.clone(),
             message_id: publication.message_id.clone(),
+            scraped_at_ms: publication.item.scraped_at_ms,
+            queued_at_ms: Some(now_ms()),
+            refused: None,
             gone: false,
         }
+    }
+
+    /// A dead letter: no queue takes it.
+    pub(super) fn refused(publication: &Publication, reason: String) -> Self {
+        Self { queued_at_ms: None, refused: Some(reason), ..Self::of(publication) }
+    }
+
+    /// Whether the broker has it.
+    pub(super) fn is_confirmed(&self) -> bool {
+        self.refused.is_none()
     }
 }
 
@@ -111,7 +153,7 @@ enum Line {
 /// An append-only file of lines, rewritten when it is opened and at the end of a run.
 pub(super) struct Journal {
     path: PathBuf,
-    file: fs::File,
+    file: Arc<File>,
 }
 
 impl Journal {
@@ -120,7 +162,7 @@ impl Journal {
     /// # Errors
     /// Those of the file system.
     pub(super) async fn open(path: &Path) -> io::Result<(Self, Ledger)> {
-        let ledger = parse(&files::read(path).await?.unwrap_or_default());
+        let ledger = Ledger::read(path).await?;
         let journal = Self { file: rewrite(path, &ledger).await?, path: path.to_owned() };
         Ok((journal, ledger))
     }
@@ -134,19 +176,17 @@ impl Journal {
         for publication in batch {
             push(&mut lines, &Line::Sending(publication.clone()))?;
         }
-        self.file.write_all(&lines).await?;
-        self.file.sync_data().await
+        files::append(&self.file, lines, true).await
     }
 
-    /// Marks a publication as confirmed. Not synced: losing this line costs a duplicate.
+    /// Marks a publication as confirmed, or a dead letter. Not synced: losing this line costs a duplicate.
     ///
     /// # Errors
     /// Those of the file system.
     pub(super) async fn sent(&mut self, sent: &Sent) -> io::Result<()> {
         let mut line = Vec::new();
         push(&mut line, &Line::Sent(sent.clone()))?;
-        self.file.write_all(&line).await?;
-        self.file.flush().await
+        files::append(&self.file, line, false).await
     }
 
     /// Rewrites the journal with one line per item.
@@ -159,17 +199,18 @@ impl Journal {
     }
 }
 
-async fn rewrite(path: &Path, ledger: &Ledger) -> io::Result<fs::File> {
+async fn rewrite(path: &Path, ledger: &Ledger) -> io::Result<Arc<File>> {
     let mut lines = Vec::new();
     for (id, published) in &ledger.published {
-        let Published { content, message_id, gone } = published.clone();
-        push(&mut lines, &Line::Sent(Sent { id: id.clone(), content, message_id, gone }))?;
+        let Published { content, message_id, scraped_at_ms, queued_at_ms, refused, gone } = published.clone();
+        let id = id.clone();
+        push(&mut lines, &Line::Sent(Sent { id, content, message_id, scraped_at_ms, queued_at_ms, refused, gone }))?;
     }
     for publication in ledger.pending.values() {
         push(&mut lines, &Line::Sending(publication.clone()))?;
     }
-    files::replace(path, &lines).await?;
-    fs::OpenOptions::new().append(true).open(path).await
+    files::replace(path, lines).await?;
+    Ok(Arc::new(File::options().append(true).open(path)?))
 }
 
 fn push(lines: &mut Vec<u8>, line: &Line) -> io::Result<()> {
@@ -233,6 +274,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_clock_that_was_set_back_makes_no_change_older_than_the_one_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.jsonl");
+        let mut times = Vec::new();
+        for (title, clock) in [("10", 1000), ("12", 400), ("14", 401), ("16", 5000)] {
+            let (mut journal, mut ledger) = Journal::open(&path).await.unwrap();
+            let mut item = item("a", title);
+            item.scraped_at_ms = clock;
+            let publication = publication(&ledger, &item);
+            times.push(publication.item.scraped_at_ms);
+            ledger.mark_sent(Sent::of(&publication));
+            journal.compact(&ledger).await.unwrap();
+        }
+        assert_eq!(times, [1000, 1001, 1002, 5000]);
+    }
+
+    #[tokio::test]
     async fn what_was_about_to_be_sent_survives_and_a_torn_line_does_no_harm() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.jsonl");
@@ -260,5 +318,17 @@ mod tests {
         let (_, ledger) = Journal::open(&path).await.unwrap();
         assert_eq!(ledger.published.len(), 2);
         assert_eq!(ledger.pending["a"].item.title, "2");
+    }
+
+    #[tokio::test]
+    async fn what_a_full_disk_did_not_take_is_not_written_down() {
+        let file = File::options().append(true).open("/dev/full").unwrap();
+        let mut journal = Journal { path: PathBuf::from("/dev/full"), file: Arc::new(file) };
+        let publication = publication(&Ledger::default(), &item("a", "1"));
+        let errors = [
+            journal.sending(std::slice::from_ref(&publication)).await.unwrap_err(),
+            journal.sent(&Sent::of(&publication)).await.unwrap_err(),
+        ];
+        assert!(errors.iter().all(|error| error.kind() == io::ErrorKind::StorageFull), "{errors:?}");
     }
 }

@@ -39,6 +39,8 @@ pub struct Totals {
     pub items_seen: u64,
     /// Items handed to the broker and confirmed.
     pub items_published: u64,
+    /// Items that are dead letters, because no queue takes them.
+    pub items_refused: u64,
     /// Attempts to publish that failed.
     pub publish_failures: u64,
     /// Files uploaded.
@@ -111,6 +113,11 @@ impl Meter {
             totals.items_published += 1;
             site.items_published += 1;
         });
+    }
+
+    pub(super) fn refused(&self) {
+        metrics::counter!("symphony_scraper_items_refused_total", "site" => self.site.clone()).increment(1);
+        self.modify(|totals, _| totals.items_refused += 1);
     }
 
     pub(super) fn publish_failed(&self) {

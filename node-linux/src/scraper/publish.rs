@@ -1,4 +1,4 @@
-//! Handing items to the broker, for ever if need be.
+//! Handing items to the broker, for ever if need be; what no queue takes is a dead letter, and keeps no other.
 
 use std::{
     sync::{
@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use symphony_adapters::{
-    broker::{Broker, Message},
+    broker::{Broker, BrokerError, Message},
     item::Item,
 };
 use tokio::{io, sync::mpsc, time::timeout};
@@ -44,7 +44,7 @@ pub(super) struct Publisher<'a> {
 
 impl Publisher<'_> {
     /// Publishes all that comes, batch by batch; each batch is in the journal before the broker hears of it. Returns
-    /// what the broker confirmed, once the queue is closed and empty or the shutdown's grace is over.
+    /// what the broker confirmed or will never take, once the queue is closed and empty or the shutdown's grace is over.
     ///
     /// # Errors
     /// Those of the journal.
@@ -77,7 +77,7 @@ impl Publisher<'_> {
         confirmed: &mut Vec<Sent>,
     ) -> io::Result<bool> {
         let mut sending: FuturesUnordered<_> =
-            batch.iter().map(|publication| self.until_confirmed(publication)).collect();
+            batch.iter().map(|publication| self.until_settled(publication)).collect();
         let grace = async {
             self.shutdown.cancelled().await;
             tokio::time::sleep(GRACE).await;
@@ -88,7 +88,11 @@ impl Publisher<'_> {
                 sent = sending.next() => match sent {
                     Some(sent) => {
                         journal.sent(&sent).await?;
-                        self.meter.published();
+                        if sent.is_confirmed() {
+                            self.meter.published();
+                        } else {
+                            self.meter.refused();
+                        }
                         confirmed.push(sent);
                     }
                     None => return Ok(true),
@@ -101,7 +105,7 @@ impl Publisher<'_> {
         }
     }
 
-    async fn until_confirmed(&self, publication: &Publication) -> Sent {
+    async fn until_settled(&self, publication: &Publication) -> Sent {
         let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_LONGEST);
         let message = Message {
             id: publication.message_id.clone(),
@@ -109,12 +113,15 @@ impl Publisher<'_> {
             body: Bytes::from(publication.item.to_message().unwrap_or_default()),
         };
         loop {
-            let reason = match timeout(CONFIRM_TIMEOUT, self.broker.publish(&message)).await {
-                Ok(Ok(())) => {
+            let reason = match timeout(CONFIRM_TIMEOUT, self.publish_or_bury(&message)).await {
+                Ok(Ok(fault)) => {
                     if self.away.swap(false, Ordering::Relaxed) {
                         tracing::info!("the broker takes messages again");
                     }
-                    return Sent::of(publication);
+                    let Some(fault) = fault else { return Sent::of(publication) };
+                    let Item { id, url, .. } = &publication.item;
+                    tracing::error!(item = id, url, fault, "this item is a dead letter: no queue takes it");
+                    return Sent::refused(publication, fault);
                 }
                 Ok(Err(error)) => error.to_string(),
                 Err(_) => "no confirmation in time".to_owned(),
@@ -126,6 +133,18 @@ impl Publisher<'_> {
             }
             tracing::debug!(message_id = message.id, reason, ?delay, "not published yet");
             tokio::time::sleep(delay).await;
+        }
+    }
+
+    /// Why it is a dead letter, if the queue does not carry it.
+    async fn publish_or_bury(&self, message: &Message) -> Result<Option<String>, BrokerError> {
+        match self.broker.publish(message).await {
+            Ok(()) => Ok(None),
+            Err(BrokerError::Unfit(fault)) => {
+                self.broker.bury(message, &fault).await?;
+                Ok(Some(fault))
+            }
+            Err(error) => Err(error),
         }
     }
 }

@@ -41,6 +41,8 @@ pub(super) struct Statistics {
     pub(super) items_unchanged: u64,
     /// Seen in an earlier run and not in this complete one.
     pub(super) items_gone: u64,
+    /// Seen, and dead letters as they are: no queue takes them.
+    pub(super) items_refused: u64,
     /// Lacked their key or a required field.
     pub(super) items_incomplete: u64,
     /// Found again, on another page, in the same run.

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
-use symphony_adapters::{broker::Broker, item::Item};
+use symphony_adapters::{broker::Broker, item::Item, tls::Tls};
 use time::OffsetDateTime;
 use tokio::{
     fs,
@@ -45,6 +45,7 @@ pub(super) struct SiteRunner {
 /// What all sites share.
 pub(super) struct Surroundings<'a> {
     pub(super) state: &'a Path,
+    pub(super) tls: &'a Tls,
     pub(super) broker: Arc<dyn Broker>,
     pub(super) progress: Arc<watch::Sender<Progress>>,
     pub(super) arrived: Arc<Notify>,
@@ -56,7 +57,7 @@ impl SiteRunner {
     /// [`ScrapeError::Configuration`].
     pub(super) fn new(site: &Site, plan: Plan, around: &Surroundings<'_>) -> Result<Self, ScrapeError> {
         let folder = around.state.join(&plan.slug);
-        let fetcher = Fetcher::new(Pace::new(site.delay), site.retries).map_err(|error| {
+        let fetcher = Fetcher::new(Pace::new(site.delay), site.retries, around.tls).map_err(|error| {
             ScrapeError::Configuration { site: site.name.clone(), reason: format!("no HTTP client: {error}") }
         })?;
         let pages = Pages::new(folder.join("pages"), plan.fingerprint.clone());
@@ -130,6 +131,7 @@ impl SiteRunner {
 
         let mut statistics = std::mem::take(&mut crawl.statistics);
         statistics.items_gone = mark_gone(&mut ledger, &items, statistics.complete);
+        statistics.items_refused = count_refused(&ledger, &items);
         statistics.duration_ms = milliseconds(clock.elapsed());
         self.log(&statistics);
         if self.shutdown.is_cancelled() {
@@ -199,6 +201,7 @@ impl SiteRunner {
             items_new = statistics.items_new,
             items_changed = statistics.items_changed,
             items_gone = statistics.items_gone,
+            items_refused = statistics.items_refused,
             errors = statistics.errors,
             retries = statistics.retries,
             bytes = statistics.bytes,
@@ -251,6 +254,12 @@ impl Found<'_> {
             }
         }
     }
+}
+
+/// Items of a run that no broker takes as they are.
+fn count_refused(ledger: &Ledger, items: &BTreeMap<String, Item>) -> u64 {
+    let published = items.keys().filter_map(|id| ledger.published.get(id));
+    published.filter(|published| published.refused.is_some()).count() as u64
 }
 
 /// Marks items that a complete run did not see, and counts those that were there before.

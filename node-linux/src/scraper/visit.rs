@@ -76,6 +76,7 @@ async fn read(tools: &Arc<Tools>, url: &Url, page: Page) -> Outcome {
     }
 }
 
-fn now_ms() -> i64 {
+/// Milliseconds since the Unix epoch.
+pub(super) fn now_ms() -> i64 {
     i64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000).unwrap_or_default()
 }

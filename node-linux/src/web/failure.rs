@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::http::StatusCode;
 use symphony_adapters::{
     database::{DatabaseError, Token},
     http::{Problem, api::LeaderInfo},
@@ -34,7 +35,7 @@ pub(super) fn of_write(web: &WebState, token: &Token, error: &DatabaseError) -> 
             authority::count_misdirected(token.holder);
             Problem::not_leader(term, later.as_ref()).with_detail("the database knows a later leader")
         }
-        DatabaseError::Invalid(detail) => Problem::unprocessable(detail),
+        DatabaseError::Invalid(detail) => Problem::content(StatusCode::UNPROCESSABLE_ENTITY, detail),
         error => unavailable(error),
     }
 }

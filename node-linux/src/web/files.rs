@@ -4,13 +4,15 @@ mod upload;
 
 use axum::{
     Json,
+    body::Body,
     extract::{Multipart, Path, Query, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use futures_util::{Stream, stream};
 use serde::Deserialize;
 use symphony_adapters::{
-    database::{Outcome, Page, StoredFile},
+    database::{Database, DatabaseError, Outcome, Page, StoredFile},
     http::{Problem, api::FileResponse},
 };
 use tokio::sync::Semaphore;
@@ -21,8 +23,10 @@ use super::{WebState, authority::Authorized, failure, items};
 const CONTENT_SIZE_MAX: usize = 64 * 1024 * 1024;
 /// Largest body of `POST /v1/files`, in bytes: the content and the form around it.
 pub(super) const BODY_SIZE_MAX: usize = CONTENT_SIZE_MAX + 64 * 1024;
-/// Files held in memory at once while they are received.
-static UPLOADS: Semaphore = Semaphore::const_new(4);
+/// Files held in memory at once while they are received: a container of the compose cluster has 192 MiB.
+static UPLOADS: Semaphore = Semaphore::const_new(1);
+/// Bytes of a download in memory.
+const PART_LEN: u32 = 64 * 1024;
 
 /// `POST /v1/files`: stores a file under the term of the request; 201 if it is new, 200 if not.
 pub(super) async fn store(
@@ -39,7 +43,9 @@ pub(super) async fn store(
     match outcome {
         Outcome::Stored => Ok((StatusCode::CREATED, [(header::LOCATION, location)], answer).into_response()),
         Outcome::Duplicate => Ok(answer.into_response()),
-        Outcome::Conflict => Err(Problem::unprocessable("this key was used before for another file")),
+        Outcome::Conflict => {
+            Err(Problem::content(StatusCode::UNPROCESSABLE_ENTITY, "this key was used before for another file"))
+        }
     }
 }
 
@@ -68,7 +74,7 @@ pub(super) async fn list(
 
 /// `GET /v1/files/{sha256}`: everything about it but its content.
 pub(super) async fn one(State(web): State<WebState>, Path(sha256): Path<String>) -> Result<Json<StoredFile>, Problem> {
-    find(&web, &sha256).await.map(|(file, _)| Json(file))
+    find(&web, &sha256).await.map(Json)
 }
 
 /// `GET /v1/files/{sha256}/content`: a download.
@@ -77,7 +83,7 @@ pub(super) async fn content(
     Path(sha256): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (file, content) = find(&web, &sha256).await?;
+    let file = find(&web, &sha256).await?;
     let tag = format!("\"{}\"", file.sha256);
     let mut answer = HeaderMap::new();
     // The address names the content: it never changes.
@@ -96,10 +102,29 @@ pub(super) async fn content(
     if let Ok(disposition) = HeaderValue::from_str(&disposition(&file.path)) {
         answer.insert(header::CONTENT_DISPOSITION, disposition);
     }
-    Ok((answer, content).into_response())
+    answer.insert(header::CONTENT_LENGTH, file.size.into());
+    Ok((answer, Body::from_stream(parts(web.database, file))).into_response())
 }
 
-async fn find(web: &WebState, sha256: &str) -> Result<(StoredFile, Vec<u8>), Problem> {
+/// The content as fast as the client takes it; an error cuts the answer off, short of the length that was announced.
+fn parts(database: Database, file: StoredFile) -> impl Stream<Item = Result<Vec<u8>, DatabaseError>> {
+    stream::try_unfold(0, move |offset| {
+        let (database, sha256, size) = (database.clone(), file.sha256.clone(), file.size);
+        async move {
+            if offset >= size {
+                return Ok(None);
+            }
+            let part = database.file_content(&sha256, offset, PART_LEN).await?;
+            let end = offset + part.len() as u64;
+            match part.is_empty() {
+                true => Err(DatabaseError::Unavailable(format!("{offset} of {size} bytes"))),
+                false => Ok(Some((part, end))),
+            }
+        }
+    })
+}
+
+async fn find(web: &WebState, sha256: &str) -> Result<StoredFile, Problem> {
     let file = web.database.file(sha256).await.map_err(|error| failure::of_read(&error))?;
     file.ok_or_else(|| Problem::not_found("there is no file of this SHA-256"))
 }

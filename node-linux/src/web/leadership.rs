@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use symphony_adapters::{
     database::{Database, Token},
-    http::{WebClient, api::LeaderInfo},
+    http::{Health, WebClient, api::LeaderInfo},
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -70,6 +70,11 @@ pub struct Candidate {
     pub database: Database,
     /// How managers are told.
     pub client: WebClient,
+    /// Where terms go that the fence is at and the election is behind: the election is to leave them behind
+    /// ([`symphony_core::Command::RaiseTerm`]).
+    pub raise: mpsc::Sender<u64>,
+    /// Where it is reported that the database is another cluster's.
+    pub health: Health,
 }
 
 /// A view of the leadership that is never older than the election's own. Cheap to clone.
@@ -136,7 +141,8 @@ pub fn start(
     election: watch::Receiver<ElectionView>,
     shutdown: CancellationToken,
 ) -> (LeadershipHandle, JoinHandle<()>) {
-    let Candidate { me, url, managers, database, client } = candidate;
+    let Candidate { me, url, managers, database, client, raise, health } = candidate;
     let announcement = announce::Announcement { managers, client };
-    promotion::start(me, url, database, announcement, election, shutdown)
+    let task = promotion::Task { me, url, fence: database, announcement, raise, ownership: health.dependency("fence") };
+    promotion::start(task, election, shutdown)
 }

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, sync::atomic::Ordering::SeqCst, time::Duration};
 
-use symphony::scraper::{Progress, ScrapeError};
+use symphony::{
+    config,
+    scraper::{Progress, ScrapeError},
+};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -114,6 +117,40 @@ async fn a_broker_that_is_away_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_item_that_no_queue_takes_is_a_dead_letter_and_keeps_no_other() {
+    let site = Site::start().await;
+    let text = "x".repeat(32 * 1024);
+    let large = |price| format!("<p class=item id=large><b>{text}</b> <i>{price}</i></p>");
+    let page = |price| item("a", "€1") + &large(price) + &item("b", "€1");
+    let mut settings = settings(&site.url());
+    for number in 0..9 {
+        let field = config::Field {
+            selector: Some("b".into()),
+            attribute: None,
+            kind: config::FieldKind::Text,
+            required: false,
+        };
+        settings.fields.insert(format!("text {number}"), field);
+    }
+    let state = tempfile::tempdir().unwrap();
+    let (broker, folder) = (Recorder::new(), Folder::new());
+    // Unchanged, it is not tried again; changed, it is.
+    for (price, refused) in [("€1", 1), ("€1", 0), ("€2", 1)] {
+        site.page("/", page(price));
+        let (result, progress) = scrape(settings.clone(), state.path(), &broker, &folder).await;
+        result.unwrap();
+        assert_eq!((progress.totals.items_refused, progress.totals.publish_failures), (refused, 0));
+    }
+    let buried = broker.buried.lock().unwrap().clone();
+    assert!(buried.len() == 2 && buried[0].0 != buried[1].0 && buried[0].1.contains("bytes"), "{buried:?}");
+    assert_eq!(broker.titles(), ["a", "b"].map(str::to_owned).into());
+    for document in folder.documents() {
+        assert_eq!(document["statistics"]["items_refused"], 1);
+        assert_eq!(document["items"].as_array().unwrap().len(), 3, "it is among the processed data all the same");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_shutdown_ends_a_run_whose_broker_is_silent_and_the_next_run_ends_its_work() {
     let (site, ids) = large().await;
     let state = tempfile::tempdir().unwrap();
@@ -155,6 +192,22 @@ async fn a_file_that_could_not_be_uploaded_waits_for_the_next_start() {
     result.unwrap();
     assert_eq!(progress.totals.files_uploaded, 2);
     assert_eq!(folder.documents()[0]["statistics"]["items_new"], 150, "the data of the first run");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_two_scrapers_of_a_site_have_names_of_their_own() {
+    let site = Site::start().await;
+    site.page("/", item("a", "€1"));
+    let (broker, folder) = (Recorder::new(), Folder::new());
+    let states = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let runs = states.each_ref().map(|state| scrape(settings(&site.url()), state.path(), &broker, &folder));
+    for (result, _) in futures_util::future::join_all(runs).await {
+        result.unwrap();
+    }
+    // The site, the second, and then what differs, whether or not the second did.
+    let marks: BTreeSet<_> =
+        folder.names().iter().map(|name| name.rsplit_once('-').unwrap().1.replace(".json", ".csv")).collect();
+    assert_eq!((folder.names().len(), marks.len()), (4, 2), "{:?}", folder.names());
 }
 
 #[tokio::test(flavor = "multi_thread")]

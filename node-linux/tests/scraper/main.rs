@@ -46,8 +46,10 @@ fn start(
 ) -> impl Future<Output = Result<(), ScrapeError>> + Send + 'static {
     // An error only says that another test was first.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    let tls = symphony_adapters::tls::Tls::new(None).unwrap();
     let settings = config::Scraper { every, state: state.to_owned(), sites: vec![site], ..config::Scraper::default() };
-    run(settings, Arc::clone(broker) as _, Arc::clone(folder) as _, progress, shutdown)
+    let (broker, folder) = (Arc::clone(broker), Arc::clone(folder));
+    async move { run(settings, &tls, broker as _, folder as _, progress, shutdown).await }
 }
 
 /// A site whose items are the elements of class `item`, by their id, followed along all links to `/p`.

@@ -11,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 use symphony::scraper::{Upload, UploadError};
 use symphony_adapters::{
-    broker::{Broker, BrokerError, Consumer, Depth, Message},
+    broker::{Broker, BrokerError, Consumer, DeadLetter, Depth, Message},
     item::Item,
 };
 
@@ -19,6 +19,8 @@ use symphony_adapters::{
 #[derive(Default)]
 pub(crate) struct Recorder {
     messages: Mutex<Vec<Message>>,
+    /// Ids and reasons.
+    pub(crate) buried: Mutex<Vec<(String, String)>>,
     /// Publications refused before the first is taken.
     pub(crate) refusals: AtomicU64,
     /// After so many messages (if not 0), every further one is taken and never confirmed.
@@ -52,6 +54,12 @@ impl Recorder {
         items
     }
 
+    fn check_there(&self) -> Result<(), BrokerError> {
+        let refuses =
+            self.refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+        if refuses { Err(BrokerError::Disconnected("away".to_owned())) } else { Ok(()) }
+    }
+
     pub(crate) fn titles(&self) -> BTreeSet<String> {
         self.items().into_iter().map(|item| item.title).collect()
     }
@@ -60,8 +68,9 @@ impl Recorder {
 #[async_trait]
 impl Broker for Recorder {
     async fn publish(&self, message: &Message) -> Result<(), BrokerError> {
-        if self.refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
-            return Err(BrokerError::Disconnected("away".to_owned()));
+        self.check_there()?;
+        if message.body.len() > Message::BODY_LEN_MAX {
+            return Err(BrokerError::Unfit(format!("{} bytes", message.body.len())));
         }
         let count = {
             let mut messages = self.messages.lock().unwrap();
@@ -81,6 +90,20 @@ impl Broker for Recorder {
 
     async fn depth(&self) -> Result<Depth, BrokerError> {
         Ok(Depth::default())
+    }
+
+    async fn dead_letters(&self, _: Option<&str>, _: usize) -> Result<Vec<DeadLetter>, BrokerError> {
+        Ok(Vec::new())
+    }
+
+    async fn bury(&self, message: &Message, reason: &str) -> Result<(), BrokerError> {
+        self.check_there()?;
+        self.buried.lock().unwrap().push((message.id.clone(), reason.to_owned()));
+        Ok(())
+    }
+
+    async fn replay(&self, _: Option<&str>) -> Result<u64, BrokerError> {
+        Ok(0)
     }
 
     fn health(&self) -> Result<(), BrokerError> {

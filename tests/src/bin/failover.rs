@@ -1,6 +1,10 @@
 //! Stops leaders dead and measures how long the cluster is without one.
 
-use std::{io::Write as _, process::ExitCode, time::Duration};
+use std::{
+    io::{IsTerminal as _, Write as _},
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::Parser;
 use symphony_tests::failover::{Settings, measure};
@@ -46,18 +50,23 @@ async fn main() -> ExitCode {
         loss_percent: arguments.loss_percent,
     };
     let trials = settings.trials;
+    let watched = std::io::stderr().is_terminal();
     let report = measure(&settings, |done| {
-        eprint!("\r{done}/{trials}");
-        let _ = std::io::stderr().flush();
+        if watched {
+            eprint!("\r{done}/{trials}");
+            let _ = std::io::stderr().flush();
+        }
     });
     let report = match report.await {
         Ok(report) => report,
         Err(error) => {
-            eprintln!("\n{error}");
+            eprintln!("{error}");
             return ExitCode::FAILURE;
         }
     };
-    eprintln!();
+    if watched {
+        eprintln!();
+    }
     match serde_json::to_string(&report) {
         Ok(json) if arguments.json => println!("{json}"),
         _ => {
@@ -69,6 +78,9 @@ async fn main() -> ExitCode {
             println!("expectation      {:>8.1} ms", report.expected_ms);
             println!("mean/expectation {:>8.2}", report.ratio);
             println!("elections repeated {:>6}", report.repeated);
+            if let (Some(target), Some(is_met)) = (report.target, report.is_met) {
+                println!("{}: {target:?}", if is_met { "target met" } else { "target missed" });
+            }
         }
     }
     ExitCode::SUCCESS

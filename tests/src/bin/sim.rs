@@ -1,7 +1,7 @@
-//! `sim`: see `symphony_tests::sim`.
+//! `sim`: `cargo run --release -p symphony-sim` is the same, and builds no adapters.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    symphony_tests::sim::cli::main()
+    symphony_sim::cli::main()
 }

@@ -25,13 +25,18 @@ pub const PROMISES: &[(&str, Promise)] = &[
     ("a requeued message comes again and is counted", |u, q| Box::pin(requeued_comes_again(u, q))),
     ("a delivery dropped unsettled comes again and is counted", |u, q| Box::pin(dropped_comes_again(u, q))),
     ("a rejected message goes to the dead letters", |u, q| Box::pin(rejected_is_dead(u, q))),
+    ("dead letters are shown with their reasons, and stay", |u, q| Box::pin(dead_letters_are_shown(u, q))),
+    ("a replayed dead letter is delivered as it was", |u, q| Box::pin(replayed_one(u, q))),
+    ("all dead letters are replayed in order", |u, q| Box::pin(replayed_all(u, q))),
     ("prefetch bounds the unsettled deliveries", |u, q| Box::pin(prefetch_bounds(u, q))),
     ("competing consumers share the messages", |u, q| Box::pin(consumers_share(u, q))),
     ("a delivery can be settled after its consumer is gone", |u, q| Box::pin(delivery_outlives_consumer(u, q))),
     ("a dropped consumer gives back what it did not hand out", |u, q| Box::pin(dropped_consumer_gives_back(u, q))),
     ("a cancelled wait for a delivery loses nothing", |u, q| Box::pin(cancelled_next_loses_nothing(u, q))),
     ("closing gives unsettled deliveries back", |u, q| Box::pin(closing_gives_back(u, q))),
-    ("what cannot be carried is refused for good", |u, q| Box::pin(impossible_is_refused(u, q))),
+    ("what cannot be carried is refused for good, and may be a dead letter", |u, q| {
+        Box::pin(impossible_is_refused(u, q))
+    }),
 ];
 
 /// Opens a broker and waits until it can be used.
@@ -79,6 +84,12 @@ pub async fn settles_at(broker: &Arc<dyn Broker>, ready: u64, dead: u64) {
     eventually(&format!("{expected:?}"), async || broker.depth().await.is_ok_and(|depth| depth == expected)).await;
 }
 
+/// Milliseconds since the Unix epoch.
+fn now_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_millis()).unwrap()
+}
+
 async fn nothing_more(consumer: &mut Box<dyn Consumer>) {
     if let Ok(delivery) = timeout(A_WHILE, consumer.next()).await {
         panic!("unexpected: {:?}", delivery.message);
@@ -88,13 +99,15 @@ async fn nothing_more(consumer: &mut Box<dyn Consumer>) {
 async fn delivered_as_published(url: String, queue: String) {
     let broker = ready(&url, &queue).await;
     let mut consumer = broker.consume(10).await.unwrap();
-    let bodies = [Vec::new(), b"{}".to_vec(), (0..=255).collect(), vec![7; 1024 * 1024]];
+    let bodies = [Vec::new(), b"{}".to_vec(), (0..=255).collect(), vec![7; Message::BODY_LEN_MAX]];
     for (number, body) in bodies.into_iter().enumerate() {
         let id = format!("{number}-{}", "ü".repeat(100));
         let sent = Message { id, content_type: "application/x-test; charset=ü".into(), body: body.into() };
+        let before = now_ms();
         broker.publish(&sent).await.unwrap();
         let delivery = next(&mut consumer).await;
         assert!(delivery.message == sent, "another message than {number}");
+        assert!((before..=now_ms()).contains(&delivery.published_at_ms.unwrap()), "{:?}", delivery.published_at_ms);
         assert_eq!(delivery.redeliveries, 0);
         delivery.ack().await.unwrap();
     }
@@ -166,6 +179,87 @@ async fn rejected_is_dead(url: String, queue: String) {
     next(&mut consumer).await.ack().await.unwrap();
     settles_at(&broker, 0, 1).await;
     nothing_more(&mut consumer).await;
+    broker.close().await;
+}
+
+/// Puts messages of these ids among the dead letters, each for the reason `no ID`.
+async fn bury(broker: &Arc<dyn Broker>, ids: &[&str]) {
+    let mut consumer = broker.consume(10).await.unwrap();
+    for id in ids {
+        broker.publish(&message(id)).await.unwrap();
+        let delivery = next(&mut consumer).await;
+        delivery.requeue().await.unwrap();
+        next(&mut consumer).await.reject(&format!("no {id}")).await.unwrap();
+    }
+    settles_at(broker, 0, ids.len() as u64).await;
+}
+
+/// More looks than RabbitMQ 4 allows of itself.
+const LOOKS: usize = 25;
+
+async fn dead_letters_are_shown(url: String, queue: String) {
+    let broker = ready(&url, &queue).await;
+    assert_eq!(broker.dead_letters(None, 10).await.unwrap(), []);
+    let before = now_ms();
+    bury(&broker, &["1", "2", "3"]).await;
+    let show = async |id: Option<&'static str>, limit| {
+        let letters = broker.dead_letters(id, limit).await.unwrap();
+        letters.into_iter().map(|letter| (letter.message.id.clone(), letter)).collect::<Vec<_>>()
+    };
+    for _ in 0..LOOKS {
+        // On their way back they are out of sight.
+        settles_at(&broker, 0, 3).await;
+        let letters = show(None, 10).await;
+        assert_eq!(letters.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>(), ["1", "2", "3"]);
+        for (id, letter) in letters {
+            assert_eq!((letter.message, letter.reason), (message(&id), format!("no {id}")));
+            assert!((before..=now_ms()).contains(&letter.rejected_at_ms.unwrap()), "{:?}", letter.rejected_at_ms);
+        }
+    }
+    settles_at(&broker, 0, 3).await;
+    assert_eq!(show(None, 2).await.len(), 2);
+    settles_at(&broker, 0, 3).await;
+    assert_eq!(show(Some("2"), 10).await.len(), 1);
+    settles_at(&broker, 0, 3).await;
+    assert_eq!(show(Some("4"), 10).await.len(), 0);
+    settles_at(&broker, 0, 3).await;
+    broker.close().await;
+    assert!(matches!(broker.dead_letters(None, 1).await, Err(BrokerError::Disconnected(_))));
+}
+
+async fn replayed_one(url: String, queue: String) {
+    let broker = ready(&url, &queue).await;
+    bury(&broker, &["1", "2", "3"]).await;
+    assert_eq!(broker.replay(Some("4")).await.unwrap(), 0);
+    settles_at(&broker, 0, 3).await;
+    assert_eq!(broker.replay(Some("2")).await.unwrap(), 1);
+    settles_at(&broker, 1, 2).await;
+    let mut consumer = broker.consume(10).await.unwrap();
+    let delivery = next(&mut consumer).await;
+    assert_eq!((&delivery.message, delivery.redeliveries), (&message("2"), 0));
+    // It may die again, for another reason.
+    delivery.reject("still no 2").await.unwrap();
+    settles_at(&broker, 0, 3).await;
+    let again = broker.dead_letters(Some("2"), 10).await.unwrap();
+    assert_eq!(again.iter().map(|letter| letter.reason.as_str()).collect::<Vec<_>>(), ["still no 2"]);
+    settles_at(&broker, 0, 3).await;
+    broker.close().await;
+    assert!(matches!(broker.replay(None).await, Err(BrokerError::Disconnected(_))));
+}
+
+async fn replayed_all(url: String, queue: String) {
+    let broker = ready(&url, &queue).await;
+    assert_eq!(broker.replay(None).await.unwrap(), 0);
+    bury(&broker, &["1", "2", "3"]).await;
+    assert_eq!(broker.replay(None).await.unwrap(), 3);
+    settles_at(&broker, 3, 0).await;
+    let mut consumer = broker.consume(10).await.unwrap();
+    for id in ["1", "2", "3"] {
+        let delivery = next(&mut consumer).await;
+        assert_eq!((&delivery.message, delivery.redeliveries), (&message(id), 0));
+        delivery.ack().await.unwrap();
+    }
+    settles_at(&broker, 0, 0).await;
     broker.close().await;
 }
 
@@ -304,9 +398,21 @@ async fn impossible_is_refused(url: String, queue: String) {
     assert!(matches!(broker.consume(0).await, Err(BrokerError::Configuration(_))));
     for id in [String::new(), "i".repeat(256)] {
         let refused = broker.publish(&Message { id, ..message("") }).await;
-        assert!(matches!(refused, Err(BrokerError::Configuration(_))), "{refused:?}");
+        assert!(matches!(refused, Err(BrokerError::Unfit(_))), "{refused:?}");
     }
+    let too_long = Message { body: vec![0; Message::BODY_LEN_MAX + 1].into(), ..message("long") };
+    let refused = broker.publish(&too_long).await;
+    assert!(matches!(refused, Err(BrokerError::Unfit(_))), "{refused:?}");
     broker.publish(&Message { id: "i".repeat(255), ..message("") }).await.unwrap();
     settles_at(&broker, 1, 0).await;
+
+    broker.bury(&too_long, "too long").await.unwrap();
+    settles_at(&broker, 1, 1).await;
+    let letter = broker.dead_letters(None, 1).await.unwrap().remove(0);
+    assert_eq!(
+        (letter.message.id, letter.message.body.len(), letter.reason),
+        ("long".into(), Message::BODY_LEN_MAX, "too long".into())
+    );
+    assert_eq!(letter.message.content_type, too_long.content_type);
     broker.close().await;
 }

@@ -13,6 +13,7 @@ promises![
     a_new_database_has_no_leader_and_takes_no_writes,
     a_promotion_is_announced_by_one_mail,
     a_lower_term_or_another_holder_of_the_term_is_not_promoted,
+    a_database_is_of_one_cluster,
     a_stale_token_writes_nothing,
     of_two_promotions_in_one_term_one_wins,
     once_a_promotion_returns_no_row_of_the_old_term_appears,
@@ -53,6 +54,22 @@ async fn a_lower_term_or_another_holder_of_the_term_is_not_promoted(url: String)
     assert_eq!(database.counts().await.unwrap().mails_waiting, 1);
 }
 
+async fn a_database_is_of_one_cluster(url: String) {
+    let north = Database::open(&url).await.unwrap().of_cluster("north");
+    let south = Database::open(&url).await.unwrap().of_cluster("south");
+    north.promote(&leader(5, 1)).await.unwrap();
+    let before = north.counts().await.unwrap();
+    for later_or_not in [leader(5, 1), leader(9, 1), leader(4, 1)] {
+        match south.promote(&later_or_not).await {
+            Err(DatabaseError::Foreign(cluster)) => assert_eq!(cluster, "north"),
+            other => panic!("not refused: {other:?}"),
+        }
+    }
+    assert_eq!((north.leader().await.unwrap(), north.counts().await.unwrap()), (Some(leader(5, 1)), before));
+    north.promote(&leader(6, 2)).await.unwrap();
+    assert_fenced(north.promote(&leader(5, 1)).await, Some(&leader(6, 2)));
+}
+
 async fn a_stale_token_writes_nothing(url: String) {
     let database = Database::open(&url).await.unwrap();
     let current = leader(5, 1);
@@ -66,6 +83,7 @@ async fn a_stale_token_writes_nothing(url: String) {
         assert_fenced(database.store_file(&token, &file("/a", b"content")).await, Some(&current));
         assert_fenced(database.enqueue_mail(&token, &mail).await, Some(&current));
         assert_fenced(database.claim_mails(&token, 10, Duration::from_secs(60)).await, Some(&current));
+        assert_fenced(database.claim_digest(&token, 1, 10, Duration::from_secs(60)).await, Some(&current));
     }
     assert_eq!(database.counts().await.unwrap(), before);
     assert!(!database.has_file("/a", 7, 1_000).await.unwrap());
@@ -131,7 +149,8 @@ async fn a_write_given_up_at_any_moment_is_whole_or_nothing(url: String) {
         database.promote(&current).await.unwrap();
         assert!(start.elapsed() < Duration::from_secs(3), "a write that was given up holds promotion back");
         let batch: Vec<_> = (0..20).map(|n| incoming(round as usize * 20 + n)).collect();
-        let patience = Duration::from_micros(200 * round);
+        // From far less to far more than any machine takes for it.
+        let patience = Duration::from_micros(100).mul_f64(1.4_f64.powi(round as i32));
         let _ = tokio::time::timeout(patience, database.store_items(&current.token, &batch)).await;
         eventually("the end of the write", || async {
             // What was given up may still be on its way through the server.

@@ -10,7 +10,7 @@ promises![
     content_that_does_not_match_its_hash_is_invalid,
     two_sessions_with_one_file_store_it_once,
     files_are_listed_latest_first,
-    a_large_file_comes_back_whole,
+    a_large_file_comes_back_whole_and_in_parts,
 ];
 
 /// A file with the right hash.
@@ -33,11 +33,12 @@ async fn a_file_is_stored_with_one_mail(url: String) {
     for (path, size, modified_at_ms) in [("/out", 6, 1_000), (&file.path, 5, 1_000), (&file.path, 6, 1_001)] {
         assert!(!database.has_file(path, size, modified_at_ms).await.unwrap());
     }
-    let (stored, content) = database.file(&file.sha256).await.unwrap().unwrap();
-    assert_eq!(content, file.content);
+    let stored = database.file(&file.sha256).await.unwrap().unwrap();
+    assert_eq!(database.file_content(&file.sha256, 0, 100).await.unwrap(), file.content);
     assert_eq!((stored.path.as_str(), stored.size, stored.term), (file.path.as_str(), 6, 1));
     assert_eq!((stored.content_type.as_str(), stored.modified_at_ms), ("text/csv", 1_000));
     assert_eq!(database.file("no such file").await.unwrap(), None);
+    assert_eq!(database.file_content("no such file", 0, 100).await.unwrap(), [0; 0]);
 
     let mails = database.claim_mails(&token, 10, std::time::Duration::from_secs(60)).await.unwrap();
     let mail = mails.iter().find(|mail| mail.mail.key == format!("file-{}", file.sha256)).unwrap();
@@ -56,7 +57,7 @@ async fn the_same_content_elsewhere_is_a_duplicate_that_the_ledger_knows(url: St
         assert!(database.has_file(&again.path, 7, again.modified_at_ms).await.unwrap());
     }
     assert_eq!(database.counts().await.unwrap(), before);
-    assert_eq!(database.file(&original.sha256).await.unwrap().unwrap().0.path, "/a.csv");
+    assert_eq!(database.file(&original.sha256).await.unwrap().unwrap().path, "/a.csv");
 }
 
 async fn content_that_does_not_match_its_hash_is_invalid(url: String) {
@@ -105,12 +106,23 @@ async fn files_are_listed_latest_first(url: String) {
     assert!(listed.iter().all(|file| file.path != "/late"));
 }
 
-async fn a_large_file_comes_back_whole(url: String) {
+/// It travels in parts, in both directions.
+async fn a_large_file_comes_back_whole_and_in_parts(url: String) {
     let (database, token) = open_as_leader(&url).await;
-    let content: Vec<u8> = (0..8_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let content: Vec<u8> = (0..20_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let file = file("/large", &content);
     assert_eq!(database.store_file(&token, &file).await.unwrap(), Outcome::Stored);
-    assert!(database.file(&file.sha256).await.unwrap().unwrap().1 == content);
+    let part = async |offset: usize, len: usize| {
+        database.file_content(&file.sha256, offset as u64, u32::try_from(len).unwrap()).await.unwrap()
+    };
+    assert!(part(0, content.len() + 1).await == content);
+    for (offset, len) in [(0, 1), (8 * 1024 * 1024 - 1, 2), (12_345_678, 100_000), (content.len() - 10, 100)] {
+        let end = content.len().min(offset + len);
+        assert!(part(offset, len).await == content[offset..end], "{len} bytes from {offset}");
+    }
+    for offset in [content.len(), usize::MAX] {
+        assert_eq!(part(offset, 10).await, [0; 0]);
+    }
 }
 
 fn sha256(content: &[u8]) -> String {

@@ -19,6 +19,8 @@ promises![
     a_filter_takes_one_site,
     a_filter_takes_one_value_of_a_field,
     sites_are_listed_in_order,
+    a_changed_item_is_found_by_what_it_says_now,
+    what_is_rare_is_found_at_once_and_all_else_in_bounded_steps,
 ];
 
 async fn pages_neither_skip_nor_repeat_while_items_arrive(url: String) {
@@ -131,6 +133,75 @@ async fn sites_are_listed_in_order(url: String) {
     let (empty, _) = open_as_leader(&url).await;
     assert_eq!(empty.sites().await.unwrap(), [""; 0]);
     assert_eq!(filled(&url).await.sites().await.unwrap(), ["other", "shop"]);
+}
+
+async fn a_changed_item_is_found_by_what_it_says_now(url: String) {
+    let (database, token) = open_as_leader(&url).await;
+    let state = |title: &str, field: &str| Item {
+        title: title.into(),
+        fields: [(field.to_owned(), json!("Brass"))].into(),
+        ..item(1)
+    };
+    let by = async |search: &str, field: Option<&str>| {
+        let query = ItemQuery { search: Some(search.into()), field: field.map(str::to_owned), ..ItemQuery::default() };
+        ids(&database, &query).await.len()
+    };
+    database.store_items(&token, &[message("a", state("Kettle", "metal"))]).await.unwrap();
+    assert_eq!([by("kettle", None).await, by("brass", Some("metal")).await, by("", Some("met")).await], [1, 1, 0]);
+    database.store_items(&token, &[message("b", state("Teapot", "surface"))]).await.unwrap();
+    assert_eq!([by("kettle", None).await, by("brass", Some("metal")).await], [0, 0]);
+    assert_eq!([by("teapot", None).await, by("brass", Some("surface")).await], [1, 1]);
+}
+
+/// What an index leads to is found wherever it is; what it would take long for, and what none knows, by going through
+/// the list a stretch at a time.
+async fn what_is_rare_is_found_at_once_and_all_else_in_bounded_steps(url: String) {
+    const ITEMS: usize = 40_500;
+    let (database, token) = open_as_leader(&url).await;
+    let oldest = Item { title: "Xy Zeppelin".into(), fields: [("lift".to_owned(), json!("helium"))].into(), ..item(0) };
+    database.store_items(&token, &[message("oldest", oldest.clone())]).await.unwrap();
+    let numbers: Vec<_> = (1..ITEMS).collect();
+    for numbers in numbers.chunks(2_500) {
+        let mut batch: Vec<_> = numbers.iter().copied().map(incoming).collect();
+        // In so many of the oldest that every sample has some.
+        batch.iter_mut().filter(|_| numbers[0] < 30_000).for_each(|one| one.item.title += " stovepipe");
+        database.store_items(&token, &batch).await.unwrap();
+    }
+    let some = |text: &str| Some(text.to_owned());
+    for query in [
+        ItemQuery { search: some("zeppelin"), ..ItemQuery::default() },
+        ItemQuery { search: some("xy eppel"), ..ItemQuery::default() },
+        ItemQuery { field: some("lift"), ..ItemQuery::default() },
+        ItemQuery { field: some("lift"), value: some("helium"), site: some("shop"), ..ItemQuery::default() },
+    ] {
+        assert_eq!(ids(&database, &query).await, [oldest.id.as_str()], "{query:?}");
+    }
+    let nothing = ItemQuery { search: some("dirigible"), ..ItemQuery::default() };
+    assert_eq!(database.items(&nothing).await.unwrap().next, None);
+    let common = ItemQuery { search: some("product 12.30"), ..ItemQuery::default() };
+    assert_eq!(ids(&database, &common).await.len(), 50);
+
+    // An index would lead to all of them for the page of the latest.
+    let mut aged = ItemQuery { search: some("stovepipe"), ..ItemQuery::default() };
+    let page = database.items(&aged).await.unwrap();
+    assert_eq!(page.rows.len(), 0);
+    aged.cursor = Some(page.next.expect("a stretch without any is not the end"));
+    assert_eq!(ids(&database, &aged).await.len(), 50);
+
+    for (word, expected) in [("xy", vec![oldest.id.clone()]), ("qq", Vec::new())] {
+        let mut query = ItemQuery { search: some(word), ..ItemQuery::default() };
+        let (mut found, mut pages) = (Vec::new(), 0);
+        loop {
+            let page = database.items(&query).await.unwrap();
+            found.extend(page.rows.into_iter().map(|stored| stored.item.id));
+            pages += 1;
+            query.cursor = page.next;
+            if query.cursor.is_none() {
+                break;
+            }
+        }
+        assert_eq!((found, pages), (expected, 5), "{word}");
+    }
 }
 
 /// Four items of two sites.

@@ -11,7 +11,7 @@ use symphony_adapters::{
     store::Store,
     udp::{self, AddressBook},
 };
-use symphony_core::{ClusterId, Config, Member, NodeId, Timing};
+use symphony_core::{ClusterId, Config, Key, KeyRing, Member, NodeId, Timing};
 use tokio::{net::UdpSocket, sync::watch};
 
 use super::{Settings, relay};
@@ -24,6 +24,7 @@ pub struct Cluster {
     folder: tempfile::TempDir,
     members: Vec<Member>,
     timing: Timing,
+    secret: [u8; 32],
     sockets: BTreeMap<u16, SocketAddr>,
     book: watch::Sender<AddressBook>,
     drivers: BTreeMap<u16, Driver>,
@@ -45,6 +46,7 @@ impl Cluster {
                 election_timeout_max: micros(settings.timeout.1),
                 clock_drift_max_percent: 1,
             },
+            secret: rand::random(),
             sockets: BTreeMap::new(),
             book: watch::Sender::new(AddressBook::new()),
             drivers: BTreeMap::new(),
@@ -133,7 +135,8 @@ impl Cluster {
     }
 
     fn start_node(&mut self, id: u16, socket: UdpSocket) -> Result<(), String> {
-        let config = Config::new(ClusterId([1; 16]), NodeId(id), &self.members, self.timing, rand::random())
+        let keys = KeyRing::new(Key::new(1, self.secret));
+        let config = Config::new(ClusterId([1; 16]), NodeId(id), &self.members, self.timing, keys, rand::random())
             .map_err(|error| error.to_string())?;
         let store = Store::open(&self.folder.path().join(id.to_string())).map_err(|error| error.to_string())?;
         let driver = Driver::start(config, store, socket, self.book.subscribe()).map_err(|error| error.to_string())?;

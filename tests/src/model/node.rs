@@ -1,8 +1,8 @@
-//! One node of the model: a real endpoint, its disk and its clock, driven by single steps.
+//! One node of the model: a real election, its disk and its clock, driven by single steps.
 
 use symphony_core::{
-    Body, ClusterId, Command, Config, DATAGRAM_SIZE_MAX, Duration, Endpoint, Instant, Member, Message, NodeId, Role,
-    Saved, Stamp, Term, Timing, Verdict,
+    Body, ClusterId, Command, Config, Duration, Election, Instant, Key, KeyRing, Member, Message, NodeId, Role, Stamp,
+    Term, Timing, Verdict,
 };
 
 use super::{
@@ -11,6 +11,11 @@ use super::{
     debug::Tree,
     said::{Arrival, Kind, Shown},
 };
+
+/// Peers of a node.
+const PEERS: usize = NODES - 1;
+
+type Saved = symphony_core::Saved<PEERS>;
 
 /// Step of a clock, milliseconds: any election timeout.
 const STEP_MS: u64 = 100;
@@ -36,7 +41,7 @@ pub(super) enum Event {
     Restart,
     /// It is told to hand its leadership over to the node at this place.
     Transfer(usize),
-    /// A datagram comes.
+    /// A message comes.
     Arrival(Arrival),
 }
 
@@ -53,7 +58,7 @@ impl Event {
 /// One node.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
-    endpoint: Endpoint<{ NODES - 1 }>,
+    election: Election<PEERS>,
     own: usize,
     /// See [`Bound::finer`].
     finer: bool,
@@ -71,7 +76,7 @@ pub(super) struct Node {
 }
 
 /// A record handed out and not acknowledged yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Flight {
     record: Saved,
     stored: bool,
@@ -89,12 +94,12 @@ impl Node {
     pub(super) fn new(own: usize, finer: bool) -> Self {
         let disk = Saved::provision([0; 8]);
         let mut node = Self {
-            endpoint: Endpoint::new(config(own), disk, instant(0)),
+            election: Election::new(config(own), disk.clone(), instant(0)),
             own,
             finer,
             clock: 0,
+            told: disk.clone(),
             disk,
-            told: disk,
             flight: None,
             round: Stamp(0),
             election_ends: 0,
@@ -116,66 +121,66 @@ impl Node {
             Event::Acknowledged => {
                 let early = bound.fault == Some(Fault::AcknowledgedEarly);
                 let flight = node.flight.take_if(|flight| flight.stored || early)?;
-                node.endpoint.handle_persisted(now, &flight.record);
+                node.election.handle_persisted(now, &flight.record);
             }
             Event::Restart => node.restart(now, bound),
-            Event::Transfer(to) => node.endpoint.handle_command(now, Command::Transfer(Some(id(to)))).ok()?,
+            Event::Transfer(to) => node.election.handle_command(now, Command::Transfer(Some(id(to)))).ok()?,
             Event::Arrival(arrival) => node.get(now, arrival),
         }
         let mut broken = 0;
-        if event != Event::Restart && node.endpoint.term() < self.endpoint.term() {
+        if event != Event::Restart && node.election.saved().term < self.election.saved().term {
             broken |= broken::TERM_FELL;
         }
         broken |= node.settle();
-        if node.leads() && !(self.leads() && self.endpoint.term() == node.endpoint.term()) {
+        if node.leads() && !(self.leads() && self.election.saved().term == node.election.saved().term) {
             shown = Some(Shown::Leads { term: node.term() });
         }
         Some(Outcome { node, shown, broken })
     }
 
     pub(super) fn term(&self) -> u8 {
-        u8::try_from(self.endpoint.term().0).unwrap_or(u8::MAX)
+        u8::try_from(self.election.saved().term.0).unwrap_or(u8::MAX)
     }
 
     fn leads(&self) -> bool {
-        self.endpoint.role() == Role::Leader
+        self.election.role() == Role::Leader
     }
 
-    /// Tells the endpoint the time. A node that waits for its election timeout waits until it is over.
+    /// Tells the election the time. A node that waits for its election timeout waits until it is over.
     fn time_out(&mut self) {
         if !self.leads() && self.election_ends > instant(self.clock).as_ticks() {
             self.clock += 1;
         }
-        self.endpoint.handle_timeout(instant(self.clock));
+        self.election.handle_timeout(instant(self.clock));
     }
 
     fn restart(&mut self, now: Instant, bound: &Bound) {
-        let mut read = self.disk;
+        let mut read = self.disk.clone();
         // The count of starts is not told apart, so it need not grow either.
         read.boot.0 = 0;
         if bound.fault == Some(Fault::VoteForgotten) {
             read.vote = None;
         }
-        self.told = self.disk;
+        self.told = self.disk.clone();
         self.flight = None;
-        self.endpoint = Endpoint::new(config(self.own), read, now);
+        self.election = Election::new(config(self.own), read, now);
     }
 
     fn store(&mut self, bound: &Bound) -> Option<Option<Shown>> {
         let flight = self.flight.as_mut().filter(|flight| !flight.stored)?;
         flight.stored = true;
-        let record = flight.record;
+        let record = flight.record.clone();
         let new = (record.term, record.vote) != (self.told.term, self.told.vote);
-        self.told = record;
-        if bound.fault != Some(Fault::NothingStored) {
-            self.disk = record;
-        }
-        let term = u8::try_from(record.term.0).unwrap_or(u8::MAX);
         let vote = record.vote.map(|vote| u8::try_from(place(vote)).unwrap_or(u8::MAX));
+        let term = u8::try_from(record.term.0).unwrap_or(u8::MAX);
+        if bound.fault != Some(Fault::NothingStored) {
+            self.disk = record.clone();
+        }
+        self.told = record;
         Some(new.then_some(Shown::Saved { term, vote }))
     }
 
-    /// Gives the endpoint a datagram of the kind.
+    /// Gives the election a message of the kind.
     fn get(&mut self, now: Instant, Arrival { from, term, kind }: Arrival) {
         let stamp = |fresh| if fresh { Stamp::of(now) } else { Stamp(0) };
         let body = match kind {
@@ -187,45 +192,38 @@ impl Node {
                 available,
             },
             Kind::PreVote => Body::PreVote { round: SENT },
-            Kind::PreVoteGranted => Body::PreVoteReply { round: self.round, verdict: Verdict::Granted },
+            Kind::PreVoteGranted => Body::PreVoteReply { round: self.round, verdict: Verdict::Granted, sent: SENT },
             Kind::Refused => Body::VoteReply { verdict: Verdict::StaleTerm, sent: SENT },
             Kind::Vote { released } => Body::Vote { released: Term(u64::from(released)) },
             Kind::VoteGranted => Body::VoteReply { verdict: Verdict::Granted, sent: SENT },
             Kind::TimeoutNow { fresh } => Body::TimeoutNow { echo: stamp(fresh) },
         };
-        let message = Message { term: Term(u64::from(term)), body };
-        let mut datagram = [0; DATAGRAM_SIZE_MAX];
-        datagram[..5].fill(1);
-        datagram[5..7].copy_from_slice(&id(from).0.to_le_bytes());
-        datagram[7..9].copy_from_slice(&id(self.own).0.to_le_bytes());
-        let len = postcard::to_slice(&message, &mut datagram[9..]).expect("the buffer holds any message").len();
-        self.endpoint.handle_datagram(now, &mut datagram[..9 + len]).expect("the sender is a member");
+        let from = self.election.peer_index(id(from)).expect("the sender is a peer");
+        self.election.handle_message(now, from, Message { term: Term(u64::from(term)), body });
     }
 
-    /// Takes out of the endpoint what waits, as its contract asks after every call, and looks whether it may say so.
+    /// Takes out of the election what waits, as its contract asks after every call, and looks whether it may say so.
     fn settle(&mut self) -> u8 {
         let now = instant(self.clock);
         if self.flight.is_none() {
-            self.flight = self.endpoint.poll_persist().map(|record| Flight { record, stored: false });
+            self.flight = self.election.poll_persist().map(|record| Flight { record, stored: false });
         }
         let mut broken = 0;
-        let mut buffer = [0; DATAGRAM_SIZE_MAX];
-        while let Some(transmit) = self.endpoint.poll_transmit(now, &mut buffer) {
-            let message = postcard::from_bytes(&buffer[9..transmit.len]).expect("a node sends messages");
-            if !self.may_say(&message, transmit.to) {
+        while let Some((to, message)) = self.election.poll_message(now) {
+            let to = self.election.peers(now).nth(to).expect("a message is for a peer").id;
+            if !self.may_say(&message, to) {
                 broken |= broken::SAID_UNSAVED;
             }
         }
-        while self.endpoint.poll_event(now).is_some() {}
-        let text = format!("{:?}", self.endpoint);
-        let tree = Tree::read(&text);
-        let election = tree.field("election");
+        while self.election.poll_event(now).is_some() {}
+        let text = format!("{:?}", self.election);
+        let election = &Tree::read(&text);
         let state = election.field("state");
         let own_vote_counted = match state.name {
             "Candidate" => state.field("granted").number() >> 63 != 0,
             name => name == "Leader",
         };
-        if own_vote_counted && (self.told.term != self.endpoint.term() || self.told.vote != Some(id(self.own))) {
+        if own_vote_counted && (self.told.term != self.election.saved().term || self.told.vote != Some(id(self.own))) {
             broken |= broken::COUNTED_EARLY;
         }
         self.round = if state.name == "PreCandidate" { Stamp(state.field("round").number()) } else { Stamp(0) };
@@ -243,7 +241,7 @@ impl Node {
             finer: self.finer,
         };
         let record = |saved: &Saved| saved.term.0 << 2 | saved.vote.map_or(0, |vote| u64::from(vote.0));
-        let flight = self.flight.map_or(0, |flight| 1 + u64::from(flight.stored) + 4 * record(&flight.record));
+        let flight = self.flight.as_ref().map_or(0, |flight| 1 + u64::from(flight.stored) + 4 * record(&flight.record));
         let around = record(&self.disk) << 8 | record(&self.told) << 16 | flight << 24;
         canonical::digest(election, &clock) ^ around.wrapping_mul(0x9E37_79B9_7F4A_7C15)
     }
@@ -259,7 +257,7 @@ impl Node {
                 true
             }
         };
-        word && message.term == self.told.term && message.term == self.endpoint.term()
+        word && message.term == self.told.term && message.term == self.election.saved().term
     }
 }
 
@@ -275,7 +273,7 @@ fn instant(clock: u64) -> Instant {
     Instant::from_millis((START + clock) * STEP_MS)
 }
 
-fn config(own: usize) -> Config<{ NODES - 1 }> {
+fn config(own: usize) -> Config<PEERS> {
     let timing = Timing {
         heartbeat_interval: Duration::from_millis(STEP_MS / 2),
         election_timeout_min: Duration::from_millis(STEP_MS),
@@ -283,5 +281,6 @@ fn config(own: usize) -> Config<{ NODES - 1 }> {
         clock_drift_max_percent: 0,
     };
     let members = [1, 2, 3].map(Member::voter);
-    Config::new(ClusterId([1; 16]), id(own), &members, timing, 0).expect("the configuration is valid")
+    let keys = KeyRing::new(Key::new(1, [1; 32]));
+    Config::new(ClusterId([1; 16]), id(own), &members, timing, keys, 0).expect("the configuration is valid")
 }

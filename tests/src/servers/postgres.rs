@@ -11,7 +11,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{find_program, free_port, wait_until};
+use super::{certificates::Certificate, find_program, free_port, wait_until};
 
 /// Programs that [`Postgres`] needs.
 pub const PROGRAMS: &[&str] = &["initdb", "postgres", "pg_isready", "createdb"];
@@ -28,6 +28,7 @@ pub struct Postgres {
     folder: TempDir,
     account: Option<Account>,
     port: u16,
+    settings: Vec<String>,
     server: Option<Child>,
     databases: AtomicU32,
 }
@@ -43,6 +44,12 @@ impl Postgres {
     /// Starts a server with an empty data folder.
     #[must_use]
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts a server with an empty data folder and further settings, each as `name=value`.
+    #[must_use]
+    pub fn start_with(settings: &[&str]) -> Self {
         let folder = TempDir::with_prefix("symphony-postgres-").expect("a temporary folder");
         let account = Account::find();
         if let Some(Account { uid, gid }) = account {
@@ -53,7 +60,9 @@ impl Postgres {
         if let Some(Account { uid, gid }) = account {
             chown(&password, Some(uid), Some(gid)).expect("root may give its file away");
         }
-        let mut postgres = Self { folder, account, port: free_port(), server: None, databases: AtomicU32::new(0) };
+        let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        let (port, databases) = (free_port(), AtomicU32::new(0));
+        let mut postgres = Self { folder, account, port, settings, server: None, databases };
         let mut initdb = postgres.command("initdb");
         initdb.args(["--username=symphony", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync"]);
         initdb.arg("--pwfile").arg(password).arg("--pgdata").arg(postgres.data());
@@ -75,6 +84,21 @@ impl Postgres {
         let output = createdb.output().expect("createdb runs");
         assert!(output.status.success(), "createdb: {}", String::from_utf8_lossy(&output.stderr));
         format!("postgres://symphony:{PASSWORD}@127.0.0.1:{}/{name}", self.port)
+    }
+
+    /// Starts the server again, with this certificate; connections without TLS are still taken.
+    pub fn certify(&mut self, certificate: &Certificate) {
+        self.crash();
+        let names = ["server.crt", "server.key"];
+        certificate.copy_to(&self.data(), names);
+        if let Some(Account { uid, gid }) = self.account {
+            for name in names {
+                chown(self.data().join(name), Some(uid), Some(gid)).expect("root may give its file away");
+            }
+        }
+        let settings = self.data().join("postgresql.auto.conf");
+        fs::write(settings, "ssl = on\n").expect("the settings are writable");
+        self.resume();
     }
 
     /// Loopback port.
@@ -103,6 +127,7 @@ impl Postgres {
         let mut server = self.command("postgres");
         server.arg("-D").arg(self.data()).args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-k"]);
         server.arg(self.folder.path()).args(["-c", "fsync=off", "-c", "max_connections=100"]);
+        server.args(self.settings.iter().flat_map(|setting| ["-c", setting]));
         self.server =
             Some(server.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().expect("postgres runs"));
         let ready = wait_until(START_TIME_MAX, || {

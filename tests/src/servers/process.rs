@@ -76,6 +76,12 @@ impl Process {
         self.child.try_wait().expect("the state of our own child")
     }
 
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What the program wrote to its log.
     #[must_use]
     pub fn log(&self) -> String {

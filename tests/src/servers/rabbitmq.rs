@@ -11,7 +11,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{find_program, free_port, wait_until};
+use super::{certificates::Certificate, find_program, free_port, wait_until};
 
 /// The programs without which a node cannot run.
 pub const PROGRAMS: &[&str] = &["rabbitmq-server", "epmd"];
@@ -29,6 +29,7 @@ pub struct RabbitMq {
     port_mapper: (Child, Guard),
     folder: TempDir,
     port: u16,
+    tls_port: Option<u16>,
     distribution_port: u16,
     port_mapper_port: u16,
 }
@@ -53,7 +54,15 @@ impl RabbitMq {
             .expect("epmd runs");
         let guard = Guard::over(&port_mapper);
         let port_mapper = (port_mapper, guard);
-        Self { server: None, port_mapper, folder, port: free_port(), distribution_port: free_port(), port_mapper_port }
+        Self {
+            server: None,
+            port_mapper,
+            folder,
+            port: free_port(),
+            tls_port: None,
+            distribution_port: free_port(),
+            port_mapper_port,
+        }
     }
 
     /// A new node, running.
@@ -71,6 +80,29 @@ impl RabbitMq {
     #[must_use]
     pub fn url(&self) -> String {
         format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port)
+    }
+
+    /// Chooses a port for TLS, and this certificate for when the node is started next.
+    ///
+    /// # Panics
+    /// If the settings cannot be written.
+    pub fn certify(&mut self, certificate: &Certificate) {
+        let port = *self.tls_port.get_or_insert_with(free_port);
+        let (pem, key) = (certificate.certificate.display(), certificate.key.display());
+        let settings = format!(
+            "listeners.ssl.1 = 127.0.0.1:{port}\nssl_options.cacertfile = {pem}\nssl_options.certfile = {pem}\n\
+             ssl_options.keyfile = {key}\nssl_options.verify = verify_none\n"
+        );
+        fs::write(self.folder.path().join("settings.conf"), settings).expect("a file of settings");
+    }
+
+    /// What a client connects to that calls this machine `host` and speaks TLS.
+    ///
+    /// # Panics
+    /// Without a certificate.
+    #[must_use]
+    pub fn tls_url(&self, host: &str) -> String {
+        format!("amqps://guest:guest@{host}:{}/%2f", self.tls_port.expect("a certificate"))
     }
 
     /// Starts the node and waits until it takes connections.
@@ -97,7 +129,7 @@ impl RabbitMq {
             .env("RABBITMQ_DIST_PORT", self.distribution_port.to_string())
             .env("RABBITMQ_MNESIA_BASE", folder.join("data"))
             .env("RABBITMQ_LOG_BASE", folder.join("log"))
-            .env("RABBITMQ_CONFIG_FILE", folder.join("none"))
+            .env("RABBITMQ_CONFIG_FILE", folder.join("settings"))
             .env("RABBITMQ_CONF_ENV_FILE", folder.join("none.conf"))
             .env("RABBITMQ_ENABLED_PLUGINS_FILE", folder.join("plugins"))
             .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "-kernel inet_dist_use_interface {127,0,0,1}")
@@ -111,6 +143,8 @@ impl RabbitMq {
         let listens = wait_until(START_DEADLINE, || {
             TcpStream::connect(address).is_ok() || server.try_wait().is_ok_and(|status| status.is_some())
         }) && TcpStream::connect(address).is_ok();
+        let tls = self.tls_port.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        let listens = listens && tls.is_none_or(|tls| wait_until(START_DEADLINE, || TcpStream::connect(tls).is_ok()));
         self.server = Some((server, guard));
         assert!(listens, "RabbitMQ does not listen on {address}; it wrote:\n{}", self.output(&log));
     }

@@ -9,16 +9,19 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{find_program, free_port, process::Process};
+use super::{certificates::Certificate, find_program, free_port, process::Process};
 
 /// A running SMTP server.
 ///
-/// Recipients `code-NNN@…` are refused with that reply code; mail to anyone else is kept.
+/// Some recipients' names make it misbehave, as `smtp_keeper.py` tells; mail to anyone else is kept.
 #[derive(Debug)]
 pub struct SmtpServer {
     process: Option<Process>,
     folder: TempDir,
     address: SocketAddr,
+    certificate: Option<Certificate>,
+    /// TLS from the first byte, or STARTTLS.
+    is_wrapped: bool,
 }
 
 impl SmtpServer {
@@ -31,11 +34,33 @@ impl SmtpServer {
     /// If it does not.
     #[must_use]
     pub fn start() -> Self {
+        Self::start_as(None, false)
+    }
+
+    /// Starts one that asks for STARTTLS, with this certificate.
+    ///
+    /// # Panics
+    /// If it does not listen.
+    #[must_use]
+    pub fn start_with_tls(certificate: &Certificate) -> Self {
+        Self::start_as(Some(certificate.clone()), false)
+    }
+
+    /// Starts one that speaks TLS from the first byte, with this certificate.
+    ///
+    /// # Panics
+    /// If it does not listen.
+    #[must_use]
+    pub fn start_with_wrapped_tls(certificate: &Certificate) -> Self {
+        Self::start_as(Some(certificate.clone()), true)
+    }
+
+    fn start_as(certificate: Option<Certificate>, is_wrapped: bool) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         fs::create_dir(folder.path().join("mails")).expect("a folder for mails");
         fs::write(folder.path().join("keeper.py"), include_str!("smtp_keeper.py")).expect("a handler");
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
-        let mut server = Self { process: None, folder, address };
+        let mut server = Self { process: None, folder, address, certificate, is_wrapped };
         server.restart();
         server
     }
@@ -49,6 +74,11 @@ impl SmtpServer {
         let program = find_program(Self::PROGRAM).expect("aiosmtpd is installed");
         let mut command = Command::new(program);
         command.env("PYTHONPATH", self.folder.path()).args(["--nosetuid", "--listen", &self.address.to_string()]);
+        if let Some(Certificate { certificate, key }) = &self.certificate {
+            let [certificate_flag, key_flag] =
+                if self.is_wrapped { ["--smtpscert", "--smtpskey"] } else { ["--tlscert", "--tlskey"] };
+            command.arg(certificate_flag).arg(certificate).arg(key_flag).arg(key);
+        }
         command.args(["--class", "keeper.Keeper"]).arg(self.mails());
         let mut process = Process::start(&mut command, self.folder.path().join("output.log"));
         process.wait_for(self.address);
@@ -82,4 +112,15 @@ impl SmtpServer {
     fn mails(&self) -> PathBuf {
         self.folder.path().join("mails")
     }
+}
+
+/// Subjects of all mails that a digest stands for, or of the mail itself.
+#[must_use]
+pub fn subjects(mail: &str) -> Vec<String> {
+    // The same text follows in HTML.
+    let plain = mail.split("text/html").next().unwrap_or_default();
+    let listed: Vec<_> = plain.lines().filter_map(|line| line.strip_prefix("  - ")).collect();
+    let own = mail.lines().filter_map(|line| line.strip_prefix("Subject: ")).take(1);
+    let subjects = if listed.is_empty() { own.collect() } else { listed };
+    subjects.into_iter().map(|subject| subject.trim().to_owned()).collect()
 }

@@ -9,15 +9,25 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{find_program, free_port, process::Process};
+use super::{certificates::Certificate, find_program, free_port, process::Process};
 
 /// A running vsftpd. It needs no privileges and no accounts: it runs as whoever runs the tests, without a chroot, so
 /// its users' home is [`Vsftpd::home`] and not `/`.
 #[derive(Debug)]
 pub struct Vsftpd {
-    _process: Process,
+    process: Option<Process>,
     folder: TempDir,
     address: SocketAddr,
+    disk: Disk,
+}
+
+/// What the users' home is on.
+#[derive(Clone, Copy, Debug)]
+enum Disk {
+    /// The disk of the tests, where [`Vsftpd::home`] can be looked into.
+    Shared,
+    /// A disk of this many bytes, which nobody but the server sees, and which is gone when it stops.
+    Own(usize),
 }
 
 impl Vsftpd {
@@ -32,18 +42,79 @@ impl Vsftpd {
     /// If it does not.
     #[must_use]
     pub fn start() -> Self {
+        Self::start_with("", Disk::Shared)
+    }
+
+    /// Starts one that moves at most this many bytes a second.
+    ///
+    /// # Panics
+    /// If it does not listen.
+    #[must_use]
+    pub fn start_slow(bytes_per_second: usize) -> Self {
+        Self::start_with(&format!("anon_max_rate={bytes_per_second}\n"), Disk::Shared)
+    }
+
+    /// Starts one with a disk of this many bytes for its users; see [`super::disk::Disk::can_be_had`].
+    ///
+    /// # Panics
+    /// If it does not listen.
+    #[must_use]
+    pub fn start_with_disk_of(bytes: usize) -> Self {
+        Self::start_with("", Disk::Own(bytes))
+    }
+
+    /// Starts one that asks for TLS, with this certificate.
+    ///
+    /// # Panics
+    /// If it does not listen.
+    #[must_use]
+    pub fn start_with_tls(certificate: &Certificate) -> Self {
+        let (pem, key) = (certificate.certificate.display(), certificate.key.display());
+        let more = format!(
+            "ssl_enable=YES\nallow_anon_ssl=YES\nforce_anon_logins_ssl=YES\nforce_anon_data_ssl=YES\n\
+             rsa_cert_file={pem}\nrsa_private_key_file={key}\nssl_ciphers=HIGH\nrequire_ssl_reuse=NO\n"
+        );
+        Self::start_with(&more, Disk::Shared)
+    }
+
+    fn start_with(more: &str, disk: Disk) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let home = folder.path().join("home");
         fs::create_dir(&home).expect("a home");
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         let configuration = folder.path().join("vsftpd.conf");
-        fs::write(&configuration, settings(&home.display().to_string(), address.port())).expect("a configuration");
+        let settings = settings(&home.display().to_string(), address.port()) + more;
+        fs::write(&configuration, settings).expect("a configuration");
+        let mut server = Self { process: None, folder, address, disk };
+        server.restart();
+        server
+    }
 
+    /// Ends it at once, with all its connections.
+    pub fn stop(&mut self) {
+        self.process = None;
+    }
+
+    /// Starts it again at the same address, with the files of before.
+    ///
+    /// # Panics
+    /// If it does not listen.
+    pub fn restart(&mut self) {
+        self.stop();
         let program = find_program(Self::PROGRAM).expect("vsftpd is installed");
-        let log = folder.path().join("output.log");
-        let mut process = Process::start(Command::new(program).arg(&configuration), log);
-        process.wait_for(address);
-        Self { _process: process, folder, address }
+        let configuration = self.folder.path().join("vsftpd.conf");
+        let mut command = match self.disk {
+            Disk::Shared => Command::new(program),
+            Disk::Own(bytes) => {
+                let script = format!("mount -t tmpfs -o size={bytes} tmpfs \"$0\" && exec \"$@\"");
+                let mut command = Command::new("unshare");
+                command.args(["--mount", "--map-root-user", "sh", "-c", &script]).arg(self.home()).arg(program);
+                command
+            }
+        };
+        let mut process = Process::start(command.arg(configuration), self.folder.path().join("output.log"));
+        process.wait_for(self.address);
+        self.process = Some(process);
     }
 
     /// `host:port` of the control connection.

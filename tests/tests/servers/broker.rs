@@ -12,7 +12,7 @@ use std::{
 use lapin::{
     BasicProperties, Channel, Connection, ConnectionProperties,
     options::{BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeleteOptions},
-    types::AMQPValue,
+    types::{AMQPValue, FieldTable},
 };
 use libtest_mimic::Trial;
 use symphony_adapters::broker::{self, Broker, BrokerError, Depth};
@@ -45,6 +45,7 @@ pub(super) fn trials() -> Vec<Trial> {
         trials.push(trial(name, PROGRAMS, move || test(node.get_or_init(RabbitMq::started).url())));
     };
     on_shared("rabbitmq: a dead letter carries its reason", |url| block_on(dead_letter_carries_reason(url)));
+    on_shared("rabbitmq: a dead letter stays, wherever its message came from", |url| block_on(foreign_message(url)));
     on_shared("rabbitmq: a message without an id is a dead letter", |url| block_on(no_id_is_dead(url)));
     on_shared("rabbitmq: a deleted queue is reported and declared again", |url| block_on(deleted_queue(url)));
     on_shared("rabbitmq: a consumer outlives the deletion of its queue", |url| block_on(consumer_outlives_queue(url)));
@@ -87,6 +88,38 @@ async fn dead_letter_carries_reason(url: String) {
     let (_connection, channel) = channel(&url).await;
     let letter = dead_letter(&channel, queue).await;
     assert_eq!(letter, ("the price is no number".into(), Some("1".into()), message("1").body.to_vec()));
+    broker.close().await;
+}
+
+async fn foreign_message(url: String) {
+    let queue = "foreign";
+    let broker = ready(&url, queue).await;
+    let (_connection, channel) = channel(&url).await;
+    channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
+    // What would send every copy to the queue again, and take the letter away after a moment.
+    let mut headers = FieldTable::default();
+    headers.insert("CC".into(), AMQPValue::FieldArray(vec![AMQPValue::LongString(queue.into())].into()));
+    let properties = BasicProperties::default()
+        .with_message_id("1".into())
+        .with_content_type("text/plain".into())
+        .with_expiration("60000".into())
+        .with_headers(headers);
+    let options = BasicPublishOptions::default();
+    channel.basic_publish("".into(), queue.into(), options, b"x", properties).await.unwrap().await.unwrap();
+    let mut consumer = broker.consume(1).await.unwrap();
+    next(&mut consumer).await.reject("no").await.unwrap();
+    settles_at(&broker, 0, 1).await;
+    let dead = format!("{queue}.dead");
+    let letter = channel.basic_get(dead.into(), BasicGetOptions { no_ack: true }).await.unwrap().unwrap().delivery;
+    assert_eq!(letter.properties.message_id().as_ref().map(ToString::to_string).as_deref(), Some("1"));
+    assert_eq!(letter.properties.content_type().as_ref().map(ToString::to_string).as_deref(), Some("text/plain"));
+    assert_eq!(letter.properties.expiration(), &None);
+    let headers = letter.properties.headers().clone().unwrap();
+    let mut names: Vec<_> = headers.inner().keys().map(ToString::to_string).collect();
+    // RabbitMQ's own.
+    names.retain(|name| name != "x-delivery-count");
+    assert_eq!(names, ["x-symphony-reason", "x-symphony-rejected-at-ms"]);
+    settles_at(&broker, 0, 0).await;
     broker.close().await;
 }
 

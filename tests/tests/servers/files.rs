@@ -1,17 +1,24 @@
-//! The FTP client against vsftpd, which knows no MLSD.
+//! The FTP client against vsftpd, which knows no MLSD; and against names that try what they can, with our own server, too.
 
 use std::{fs, future::Future, time::Duration};
 
 use libtest_mimic::Trial;
 use symphony_adapters::ftp::{FtpClient, FtpError, FtpSettings, RemoteFile, Security, StableFiles};
-use symphony_tests::servers::{trial, vsftpd::Vsftpd};
+use symphony_tests::servers::{files::FileServer, trial, vsftpd::Vsftpd};
+
+use crate::PROGRAM;
 
 pub(crate) fn trials() -> Vec<Trial> {
     let vsftpd = |name: &str, test: fn()| trial(name, &[Vsftpd::PROGRAM], test);
     vec![
         vsftpd("files::an_uploaded_file_is_listed_and_comes_back_the_same", round_trip),
         vsftpd("files::an_upload_replaces_the_file_and_leaves_no_part", replace),
-        vsftpd("files::hidden_unfinished_and_hostile_names_are_not_listed", hostile_names),
+        vsftpd("files::hidden_unfinished_and_hostile_names_are_not_listed::vsftpd", || {
+            hostile_names(&FileServer::vsftpd());
+        }),
+        trial("files::hidden_unfinished_and_hostile_names_are_not_listed::own", &[], || {
+            hostile_names(&FileServer::own(PROGRAM));
+        }),
         vsftpd("files::a_growing_file_is_not_fetched_before_it_holds_still", stable),
         vsftpd("files::a_missing_folder_and_an_oversized_file_are_errors_the_connection_survives", errors),
         vsftpd("files::a_stranger_is_refused", stranger),
@@ -73,19 +80,28 @@ fn replace() {
     assert_eq!(fs::read_dir(server.home()).unwrap().count(), 1);
 }
 
-fn hostile_names() {
-    let server = Vsftpd::start();
-    for name in [".hidden", ".a.part", "b.part", "back\\slash", "bell\u{7}", "good", "-la", "*"] {
+fn hostile_names(server: &FileServer) {
+    let long = "x".repeat(255);
+    let good = ["good", "-la", "*", "e\u{301}té \u{1f4e6}", "\u{202e}gnp.exe", long.as_str()];
+    let injected = "one\r\n-rw-r--r--    1 0        0               5 Nov 23  2025 injected";
+    let injected_facts = "one\r\ntype=file;size=5;modify=20251123000000; injected";
+    let mut bad = vec![".hidden", ".a.part", "b.part", "back\\slash", "bell\u{7}", "new\nline", "...", "..a"];
+    bad.extend([injected, injected_facts]);
+    for name in good.iter().chain(&bad) {
         fs::write(server.home().join(name), name).unwrap();
     }
+    let not_utf8 = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"\xff\xfe");
+    fs::write(server.home().join(not_utf8), "").unwrap();
     fs::create_dir(server.home().join("folder")).unwrap();
     std::os::unix::fs::symlink("/etc/passwd", server.home().join("link")).unwrap();
     block_on(async {
-        let mut client = connect(&server).await;
+        let mut client = server.connect().await;
         let files = client.list("").await.unwrap();
-        assert_eq!(names(&files), ["*", "-la", "good"]);
+        let mut expected = good.to_vec();
+        expected.sort_unstable();
+        assert_eq!(names(&files), expected);
         for file in files {
-            assert_eq!(client.download(&file.path, 100).await.unwrap(), file.name.as_bytes());
+            assert_eq!(client.download(&file.path, 300).await.unwrap(), file.name.as_bytes());
         }
     });
 }

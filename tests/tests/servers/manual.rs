@@ -20,18 +20,19 @@ use symphony::{
     scraper::{Progress, Upload, UploadError, run},
 };
 use symphony_adapters::{
-    broker::{Broker, BrokerError, Consumer, Depth, Message},
+    broker::{Broker, BrokerError, Consumer, DeadLetter, Depth, Message},
     database::{Page, StoredFile},
     item::Item,
 };
 use symphony_tests::{
+    cluster::{Cluster, GRACE, programs},
     servers::{find_program, free_port, postgres::Postgres, rabbitmq::RabbitMq, trial},
     symphony::{Visitor, until},
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::{Cluster, GRACE, programs};
+use crate::PROGRAM;
 
 pub(crate) fn trials() -> Vec<Trial> {
     type Test = fn(&Path);
@@ -123,7 +124,7 @@ fn take_the_manual_to_the_database(folder: &Path) {
         "[ftp_server]\nlisten = \"127.0.0.1:{ftp}\"\noperations = \"127.0.0.1:{operations}\"\nroot = \"ftp\"\n\
          password = \"manual\"\n\n[ftp]\naddress = \"127.0.0.1:{ftp}\"\npassword = \"manual\"\n"
     );
-    let cluster = Cluster::new(3, &broker.url(), &postgres.create_database(), &more, site);
+    let cluster = Cluster::new(PROGRAM, 3, &broker.url(), &postgres.create_database(), &more, site);
     let urls = cluster.urls();
     let mut roles = vec![cluster.start("ftp", &[]), cluster.start("manager", &[])];
     roles.extend(urls.keys().map(|id| cluster.start_node(*id)));
@@ -184,7 +185,8 @@ fn scrape(site: &config::Site, state: &Path, recorder: &Arc<Recorder>) -> Progre
     let (sender, progress) = watch::channel(Progress::default());
     let settings = config::Scraper { state: state.to_owned(), sites: vec![site.clone()], ..config::Scraper::default() };
     let (broker, upload) = (Arc::clone(recorder) as _, Arc::clone(recorder) as _);
-    let running = run(settings, broker, upload, sender, CancellationToken::new());
+    let tls = symphony_adapters::tls::Tls::new(None).unwrap();
+    let running = run(settings, &tls, broker, upload, sender, CancellationToken::new());
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async { tokio::time::timeout(Duration::from_secs(300), running).await }).unwrap().unwrap();
     progress.borrow().clone()
@@ -284,6 +286,18 @@ impl Broker for Recorder {
 
     async fn depth(&self) -> Result<Depth, BrokerError> {
         Ok(Depth::default())
+    }
+
+    async fn dead_letters(&self, _: Option<&str>, _: usize) -> Result<Vec<DeadLetter>, BrokerError> {
+        Ok(Vec::new())
+    }
+
+    async fn bury(&self, message: &Message, reason: &str) -> Result<(), BrokerError> {
+        panic!("{}: {reason}", message.id)
+    }
+
+    async fn replay(&self, _: Option<&str>) -> Result<u64, BrokerError> {
+        Ok(0)
     }
 
     fn health(&self) -> Result<(), BrokerError> {

@@ -2,7 +2,7 @@
 //! that dies in mid-flow.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::Path,
     time::{Duration, Instant},
@@ -16,18 +16,24 @@ use symphony::{config, shop};
 use symphony_adapters::{
     broker::{self, Depth},
     database::{Page, StoredFile},
-    http::api::LeaderInfo,
+    http::api::{LeaderInfo, TraceResponse, TraceStep, TraceStepKind},
     item::Item,
 };
 use symphony_tests::{
-    servers::{free_port, postgres::Postgres, rabbitmq::RabbitMq, smtp::SmtpServer, trial, vsftpd::Vsftpd},
+    cluster::{Cluster, GRACE, TOKEN, programs},
+    servers::{
+        free_port,
+        postgres::Postgres,
+        rabbitmq::RabbitMq,
+        smtp::{SmtpServer, subjects},
+        trial,
+        vsftpd::Vsftpd,
+    },
     symphony::{PATIENCE, Symphony, Visitor, problem, until},
-};
-
-use crate::{
-    cluster::{Cluster, GRACE, programs},
     terms::Watch,
 };
+
+use crate::PROGRAM;
 
 const PRODUCTS: usize = 240;
 
@@ -71,6 +77,7 @@ async fn the_leader_dies_in_mid_flow() {
         assert_same(&visitor, url, &first).await;
     }
     files_and_mails_arrive(&servers, &cluster, &visitor, 1).await;
+    an_item_is_traced(&cluster, &first).await;
     assert_errors_are_problems(&cluster, &visitor).await;
 
     // Prices have changed since. The leader goes while the second run brings them.
@@ -108,6 +115,11 @@ async fn the_leader_dies_in_mid_flow() {
         assert!(metrics.contains("symphony_http_requests_total"), "{metrics}");
         assert!(!metrics.contains("outcome=\"conflict\""), "{metrics}");
     }
+    until("figures that name the leader", || leader_is_measured(&cluster, &visitor)).await;
+    let metrics = visitor.get(&format!("{}/metrics", cluster.manager)).await.text().await.unwrap();
+    for line in ["symphony_manager_ftp_look_timestamp_seconds 1", "symphony_dependency_up{dependency=\"ftp\"} 1"] {
+        assert!(metrics.lines().any(|other| other.starts_with(line)), "{line}: {metrics}");
+    }
     files_and_mails_arrive(&servers, &cluster, &visitor, 2).await;
 
     // Everybody is asked to end while a third run is under way.
@@ -125,6 +137,19 @@ async fn the_leader_dies_in_mid_flow() {
     assert_eq!(depth.dead, 0);
     let (items, revisions) = servers.items().await;
     assert_eq!((items, revisions), (PRODUCTS, servers.inbox().await), "each message had its effect once");
+}
+
+/// Whether the leader, and nobody else, measures that it leads and may write.
+async fn leader_is_measured(cluster: &Cluster, visitor: &Visitor) -> Option<()> {
+    let leader = leader(cluster, visitor).await;
+    for (node, url) in cluster.urls() {
+        let metrics = visitor.try_get(&format!("{url}/metrics")).await?.text().await.ok()?;
+        for what in ["symphony_leader", "symphony_promoted"] {
+            let line = format!("{what}{{node=\"{node}\"}} {}", u8::from(node == leader.node));
+            metrics.lines().find(|other| *other == line)?;
+        }
+    }
+    Some(())
 }
 
 /// What stands around the roles.
@@ -163,7 +188,7 @@ impl Servers {
         );
         // A run takes some seconds at least.
         let site = config::Site { delay: Duration::from_millis(15), ..shop::site(&format!("http://{shop}")) };
-        Cluster::new(3, &self.broker.url(), &self.database, &more, site)
+        Cluster::new(PROGRAM, 3, &self.broker.url(), &self.database, &more, site)
     }
 
     /// The data of the run of this number, as vsftpd has them.
@@ -283,9 +308,8 @@ async fn files_and_mails_arrive(servers: &Servers, cluster: &Cluster, visitor: &
         assert!(content == fs::read(servers.ftp.home().join("data").join(name)).unwrap(), "{name:?}");
     }
     let mails = until("the mails", || async {
-        let subjects: Vec<String> = servers.smtp.received().iter().flat_map(|mail| subject(mail)).collect();
+        let subjects: Vec<String> = servers.smtp.received().iter().flat_map(|mail| subjects(mail)).collect();
         let about_leaders = subjects.iter().filter(|subject| subject.contains("leads in term")).count();
-        // Several files may share a mail.
         (about_leaders >= runs && subjects.len() > about_leaders).then_some(subjects)
     })
     .await;
@@ -296,8 +320,24 @@ async fn files_and_mails_arrive(servers: &Servers, cluster: &Cluster, visitor: &
     assert_eq!(distinct.len(), mails.len(), "a mail came twice: {mails:?}");
 }
 
-fn subject(mail: &str) -> Option<String> {
-    mail.lines().find_map(|line| line.strip_prefix("Subject: ")).map(|subject| subject.trim().to_owned())
+/// Asserts that the command line knows the whole way of an item, in order.
+async fn an_item_is_traced(cluster: &Cluster, data: &Data) {
+    use TraceStepKind::{Delivered, Filed, Mailed, Queued, Scraped, Stored};
+    let (id, item) = data.items.first_key_value().unwrap();
+    let trace = until("mails about both files that the item is in", || async {
+        let mut process = cluster.start_as("trace", "trace", &[id, "--json"], &[]);
+        process.succeed();
+        let trace: TraceResponse = serde_json::from_str(&process.output()).unwrap();
+        let is_mailed = |step: &&TraceStep| step.step == Mailed && step.at_ms.is_some();
+        (trace.steps.iter().filter(is_mailed).count() == 2).then_some(trace)
+    })
+    .await;
+    let steps: BTreeSet<_> = trace.steps.iter().map(|step| step.step).collect();
+    assert_eq!(steps, BTreeSet::from([Scraped, Queued, Delivered, Stored, Filed, Mailed]));
+    assert!(trace.steps.is_sorted_by_key(|step| step.at_ms), "{trace:?}");
+    assert_eq!(trace.steps[0].at_ms, Some(item.scraped_at_ms));
+    let way: Vec<_> = trace.steps.iter().map(|step| step.step).take(4).collect();
+    assert_eq!(way, [Scraped, Queued, Delivered, Stored]);
 }
 
 /// The runs' documents in JSON, the earliest first.
@@ -320,9 +360,12 @@ async fn assert_errors_are_problems(cluster: &Cluster, visitor: &Visitor) {
     visitor.problem(&format!("{follower}/v1/items?limit=0"), 400).await;
     visitor.problem(&format!("{}/v1/nowhere", cluster.manager), 404).await;
     let write = visitor.client().post(format!("{follower}/v1/items")).header("symphony-term", leader.term);
-    let misdirected = problem(write.json(&json!({"items": []})).send().await.unwrap(), 421).await;
+    let write = write.json(&json!({"items": []}));
+    problem(write.try_clone().unwrap().send().await.unwrap(), 401).await;
+    let misdirected = problem(write.bearer_auth(TOKEN).send().await.unwrap(), 421).await;
     assert_eq!(misdirected["term"], leader.term, "{misdirected}");
     let usurper = json!({"term": leader.term - 1, "node": 9, "url": "http://127.0.0.1:9"});
     let stale = visitor.client().put(format!("{}/v1/leader", cluster.manager)).json(&usurper);
-    problem(stale.send().await.unwrap(), 409).await;
+    problem(stale.try_clone().unwrap().send().await.unwrap(), 401).await;
+    problem(stale.bearer_auth(TOKEN).send().await.unwrap(), 409).await;
 }

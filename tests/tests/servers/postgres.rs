@@ -7,7 +7,7 @@ use std::{
 
 use libtest_mimic::Trial;
 use sqlx::{Connection, PgConnection};
-use symphony_adapters::database::{Database, DatabaseError, Outcome};
+use symphony_adapters::database::{Database, DatabaseError, ItemQuery, Outcome};
 use symphony_tests::{
     database::{assert_fenced, cases, eventually, incoming, leader, open_as_leader, run},
     proxy::Proxy,
@@ -40,7 +40,10 @@ pub(crate) fn trials() -> Vec<Trial> {
         a_write_whose_caller_went_away_leaves_nothing,
         a_leader_that_pauses_in_a_write_does_not_block_promotion,
         a_wrong_password_is_invalid_and_not_shown,
+        a_table_cannot_be_emptied_without_a_token,
         an_unreachable_table_is_unavailable_and_not_the_messages_fault,
+        a_turn_is_one_process_s_until_it_ends,
+        a_rare_word_costs_no_more_of_the_index_beside_a_common_one,
     ];
     trials.push(servers::trial("postgres::a_database_that_comes_back_is_used_again", PROGRAMS, || {
         run(a_database_that_comes_back_is_used_again());
@@ -73,6 +76,28 @@ async fn blocked(session: &mut PgConnection, count: i64) {
         // The view is a snapshot for the length of a transaction.
         sqlx::query("SELECT pg_stat_clear_snapshot()").execute(&mut *session).await.unwrap();
     }
+}
+
+async fn a_turn_is_one_process_s_until_it_ends(url: String) {
+    async fn takes(database: &Database) -> bool {
+        database.take_turn("a").await.unwrap().is_some()
+    }
+    let (one, other) = (Database::open(&url).await.unwrap(), Database::open(&url).await.unwrap());
+    let turn = one.take_turn("a").await.unwrap();
+    assert!(turn.is_some() && !takes(&other).await);
+    assert!(!takes(&one).await, "nor does the same process have it twice");
+    assert!(other.take_turn("b").await.unwrap().is_some(), "another name is another turn");
+    drop(turn);
+    eventually("the other's turn", || takes(&other)).await;
+    eventually("the first one's turn again", || takes(&one)).await;
+
+    // Whoever dies has no turn: it ends with the connection.
+    let turn = one.take_turn("a").await.unwrap();
+    assert!(turn.is_some());
+    let mut session = PgConnection::connect(&url).await.unwrap();
+    let kill = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'";
+    sqlx::raw_sql(kill).execute(&mut session).await.unwrap();
+    eventually("a dead one's turn", || takes(&other)).await;
 }
 
 async fn a_promotion_waits_for_an_open_write(url: String) {
@@ -177,6 +202,19 @@ async fn a_wrong_password_is_invalid_and_not_shown(url: String) {
     assert!(!format!("{database:?}").contains(PASSWORD));
 }
 
+async fn a_table_cannot_be_emptied_without_a_token(url: String) {
+    let (database, token) = open_as_leader(&url).await;
+    database.store_items(&token, &[incoming(1)]).await.unwrap();
+    let mut operator = PgConnection::connect(&url).await.unwrap();
+    for emptying in
+        ["TRUNCATE inbox", "TRUNCATE items", "TRUNCATE file_ledger, files", "TRUNCATE mails", "TRUNCATE fence"]
+    {
+        let error = sqlx::raw_sql(emptying).execute(&mut operator).await.expect_err(emptying);
+        assert_eq!(error.as_database_error().unwrap().code().as_deref(), Some("SY001"), "{emptying}: {error}");
+    }
+    assert_eq!(database.counts().await.unwrap().items, 1);
+}
+
 async fn an_unreachable_table_is_unavailable_and_not_the_messages_fault(url: String) {
     let (database, token) = open_as_leader(&url).await;
     let mut operator = PgConnection::connect(&url).await.unwrap();
@@ -212,4 +250,46 @@ async fn a_database_that_comes_back_is_used_again() {
     eventually("the return of the database", || async { database.ping().await.is_ok() }).await;
     assert_eq!(database.store_items(&token, &[incoming(1)]).await.unwrap(), [Outcome::Duplicate]);
     assert_eq!(database.store_items(&token, &[incoming(2)]).await.unwrap(), [Outcome::Stored]);
+}
+
+/// A common word's part of the index is as long as the table. Counted in pages, because a time proves nothing.
+async fn a_rare_word_costs_no_more_of_the_index_beside_a_common_one(url: String) {
+    const ITEMS: usize = 40_000;
+    let (database, _) = open_as_leader(&url).await;
+    database.close().await;
+    let mut session = PgConnection::connect(&url).await.unwrap();
+    let fill = format!(
+        "BEGIN; SELECT set_config('symphony.token', '1:1', true); \
+         INSERT INTO items SELECT 'item-' || n, 'shop', '', 'Product ' || n, '{{}}', \
+         E'product ' || n || E'\\nlamps\\nserial-' || n, n, n, n, 1, 1 FROM generate_series(1, {ITEMS}) AS n; COMMIT",
+    );
+    for script in [fill, "VACUUM ANALYZE items".to_owned()] {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(script)).execute(&mut session).await.unwrap();
+    }
+    session.close().await.unwrap();
+    let mut session = PgConnection::connect(&url).await.unwrap();
+    let mut pages = Vec::new();
+    for search in ["31415", "product 31415", "lamps 31415 al serial-"] {
+        let before = pages_of_the_index(&mut session).await;
+        let database = Database::open(&url).await.unwrap();
+        let query = ItemQuery { search: Some(search.into()), ..ItemQuery::default() };
+        let found = database.items(&query).await.unwrap().rows;
+        assert_eq!(found.iter().map(|stored| stored.item.id.as_str()).collect::<Vec<_>>(), ["item-31415"]);
+        database.close().await;
+        pages.push(pages_of_the_index(&mut session).await - before);
+    }
+    assert!(pages[0] > 0 && pages.iter().all(|other| *other <= pages[0]), "{pages:?}");
+}
+
+/// Looks at pages of the index of texts so far, when all sessions but this one have ended: only its end makes sure that
+/// a session has told all of its own.
+async fn pages_of_the_index(session: &mut PgConnection) -> i64 {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let others = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    while sqlx::query_scalar::<_, i64>(others).fetch_one(&mut *session).await.unwrap() > 0 {
+        assert!(Instant::now() < deadline, "a session does not end");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let looks = "SELECT idx_blks_read + idx_blks_hit FROM pg_statio_user_indexes WHERE indexrelname = 'items_by_text'";
+    sqlx::query_scalar(looks).fetch_one(session).await.unwrap()
 }

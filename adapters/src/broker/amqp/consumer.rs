@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::backoff::{BACKOFF_MAX, Backoff};
 use super::link::{Link, Session};
-use super::publisher::Publisher;
+use super::publisher::{PUBLISHED_AT_HEADER, Publisher};
 use super::topology::{DELETION_GRACE, Topology, explain};
 use super::{NAME, REPLY_TIMEOUT};
 use crate::broker::{BrokerError, Consumer, Delivery, Message, Settle, telemetry};
@@ -48,7 +48,8 @@ impl Consumer for AmqpConsumer {
                 Some(claimed) if !claimed.unsettled.acker.usable() => {}
                 Some(Claimed { message, redeliveries, unsettled }) => {
                     telemetry::delivered(NAME);
-                    return Delivery::new(message, redeliveries, Box::new(unsettled));
+                    let published_at_ms = milliseconds(&unsettled.properties, PUBLISHED_AT_HEADER);
+                    return Delivery::new(message, redeliveries, Box::new(unsettled)).published_at(published_at_ms);
                 }
                 None => std::future::pending().await,
             }
@@ -79,7 +80,7 @@ impl Unsettled {
     /// The copy is confirmed before the original is acknowledged: a crash between the two leaves the message in both
     /// queues, and none in neither. RabbitMQ's own dead-lettering would not carry the reason.
     async fn bury(&self, id: &str, body: &[u8], reason: &str) -> Result<(), BrokerError> {
-        self.publisher.bury(id, body, self.properties.clone(), reason).await?;
+        self.publisher.bury_copy(id, body, &self.properties, reason).await?;
         self.ack().await?;
         telemetry::rejected(NAME);
         Ok(())
@@ -218,19 +219,15 @@ impl Pump {
     async fn claim(&self, received: Received, channel: Channel) -> Option<Claimed> {
         let Received { properties, data, acker, redelivered, .. } = received;
         let redeliveries = redeliveries(&properties, redelivered);
-        let id = properties.message_id().as_ref().map(ToString::to_string).unwrap_or_default();
-        let content_type = match properties.content_type() {
-            Some(content_type) => content_type.to_string(),
-            None => "application/octet-stream".to_owned(),
-        };
+        let message = message(&properties, data);
         let unsettled = Unsettled { acker, _channel: channel, properties, publisher: self.publisher.clone() };
-        if id.is_empty() {
-            if let Err(error) = unsettled.bury("", &data, "the message has no message_id").await {
+        if message.id.is_empty() {
+            if let Err(error) = unsettled.bury("", &message.body, "the message has no message_id").await {
                 tracing::warn!(%error, "a message without message_id stays in the queue for now");
             }
             return None;
         }
-        Some(Claimed { message: Message { id, content_type, body: data.into() }, redeliveries, unsettled })
+        Some(Claimed { message, redeliveries, unsettled })
     }
 }
 
@@ -245,6 +242,24 @@ impl Subscription {
             // Nobody saw it, so its count need not rise; without an answer the channel's end gives it back.
             let _ = received.acker.nack(BasicNackOptions { requeue: true, multiple: false }).now_or_never();
         }
+    }
+}
+
+/// What was published; the id is empty if there is none.
+pub(super) fn message(properties: &BasicProperties, body: Vec<u8>) -> Message {
+    let id = properties.message_id().as_ref().map(ToString::to_string).unwrap_or_default();
+    let content_type = match properties.content_type() {
+        Some(content_type) => content_type.to_string(),
+        None => "application/octet-stream".to_owned(),
+    };
+    Message { id, content_type, body: body.into() }
+}
+
+/// A time in a header.
+pub(super) fn milliseconds(properties: &BasicProperties, header: &str) -> Option<i64> {
+    match properties.headers().as_ref()?.inner().get(header) {
+        Some(AMQPValue::LongLongInt(ms)) => Some(*ms),
+        _ => None,
     }
 }
 

@@ -9,10 +9,12 @@ use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use lapin::tcp::{AsyncTcpStream, OwnedTLSConfig};
+use lapin::tcp::{AsyncTcpStream, RustlsConnector};
 use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{Connection, ConnectionProperties};
 use tokio::time::timeout;
+
+use crate::tls::Tls;
 
 /// From the first packet to the end of AMQP's handshake.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,9 +32,10 @@ impl Drop for Wire {
 }
 
 /// Connects, with lapin's own recovery off.
-pub(super) async fn connect(uri: &AMQPUri, name: &str) -> Result<(Connection, Wire), lapin::Error> {
+pub(super) async fn connect(uri: &AMQPUri, name: &str, tls: &Tls) -> Result<(Connection, Wire), lapin::Error> {
     let wire = Wire(Arc::default());
     let socket = wire.0.clone();
+    let connector = RustlsConnector::from(tls.client());
     let properties = ConnectionProperties::default().with_connection_name(name.into());
     let connecting = Connection::connector(
         uri.clone(),
@@ -58,10 +61,7 @@ pub(super) async fn connect(uri: &AMQPUri, name: &str) -> Result<(Connection, Wi
             Ok(match uri.scheme {
                 AMQPScheme::AMQP => stream,
                 AMQPScheme::AMQPS => {
-                    let config = OwnedTLSConfig::default();
-                    timeout(CONNECT_TIMEOUT, stream.into_tls(host, config.as_ref()))
-                        .await
-                        .map_err(io::Error::from)??
+                    timeout(CONNECT_TIMEOUT, stream.into_rustls(&connector, host)).await.map_err(io::Error::from)??
                 }
             })
         },

@@ -16,6 +16,7 @@ use super::publisher::Lanes;
 use super::topology::{Topology, explain};
 use super::{NAME, REPLY_TIMEOUT};
 use crate::broker::{BrokerError, telemetry};
+use crate::tls::Tls;
 
 /// Between two looks at a connection whose end lapin did not announce.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -44,10 +45,10 @@ enum State {
 
 impl Link {
     /// Starts connecting and returns at once; `purpose` shows in RabbitMQ's list of connections.
-    pub(super) fn spawn(uri: AMQPUri, topology: Topology, purpose: &'static str) -> Self {
+    pub(super) fn spawn(uri: AMQPUri, topology: Topology, tls: Tls, purpose: &'static str) -> Self {
         let (sender, state) = watch::channel(State::Down("connecting".into()));
         let stop = CancellationToken::new();
-        let supervisor = Supervisor { uri, topology, purpose, state: sender, stop: stop.clone() };
+        let supervisor = Supervisor { uri, topology, tls, purpose, state: sender, stop: stop.clone() };
         tokio::spawn(supervisor.run());
         Self { state, _stop_on_drop: stop.clone().drop_guard(), stop }
     }
@@ -116,6 +117,7 @@ impl Session {
 struct Supervisor {
     uri: AMQPUri,
     topology: Topology,
+    tls: Tls,
     purpose: &'static str,
     state: watch::Sender<State>,
     stop: CancellationToken,
@@ -159,7 +161,7 @@ impl Supervisor {
     /// A connection with its queues declared, or why there is none.
     async fn establish(&self) -> Result<Session, String> {
         let name = format!("symphony {} {}", self.topology.queue(), self.purpose);
-        let (connection, wire) = dial::connect(&self.uri, &name).await.map_err(|error| explain(&error))?;
+        let (connection, wire) = dial::connect(&self.uri, &name, &self.tls).await.map_err(|error| explain(&error))?;
         let declared = timeout(REPLY_TIMEOUT, async {
             let channel = connection.create_channel().await?;
             self.topology.declare(&channel).await

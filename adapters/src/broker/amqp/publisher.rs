@@ -8,15 +8,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use lapin::types::{AMQPValue, ShortString};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use super::link::{Link, Session};
 use super::topology::{DELETION_GRACE, Topology, explain};
-use super::{NAME, REPLY_TIMEOUT};
-use crate::broker::{BrokerError, Message, clip, telemetry};
+use super::{NAME, REPLY_TIMEOUT, consumer};
+use crate::broker::{BrokerError, Message, clip, now_ms, telemetry};
 
 /// Messages in flight at once; more wait their turn.
 const LANES_MAX: usize = 32;
@@ -25,7 +25,13 @@ const LANES_MAX: usize = 32;
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Header that says why a message is in the dead-letter queue.
-const REASON_HEADER: &str = "x-symphony-reason";
+pub(super) const REASON_HEADER: &str = "x-symphony-reason";
+
+/// Header that says since when, in milliseconds since the Unix epoch.
+pub(super) const REJECTED_AT_HEADER: &str = "x-symphony-rejected-at-ms";
+
+/// Header that says when a message was published, in milliseconds since the Unix epoch; AMQP's own timestamp has seconds.
+pub(super) const PUBLISHED_AT_HEADER: &str = "x-symphony-published-at-ms";
 
 const PERSISTENT: u8 = 2;
 
@@ -37,40 +43,73 @@ pub(super) struct Publisher {
     topology: Topology,
     turns: Semaphore,
     declaring: tokio::sync::Mutex<()>,
+    /// Held by whoever looks at the dead letters: they are out of everybody else's sight meanwhile.
+    pub(super) desk: tokio::sync::Mutex<()>,
 }
 
 impl Publisher {
     pub(super) fn new(link: Link, topology: Topology) -> Self {
-        Self { link, topology, turns: Semaphore::new(LANES_MAX), declaring: tokio::sync::Mutex::default() }
+        Self {
+            link,
+            topology,
+            turns: Semaphore::new(LANES_MAX),
+            declaring: tokio::sync::Mutex::default(),
+            desk: tokio::sync::Mutex::default(),
+        }
     }
 
     /// See [`crate::broker::Broker::publish`].
     pub(super) async fn publish(&self, message: &Message) -> Result<(), BrokerError> {
         message.check()?;
+        self.publish_again(message).await
+    }
+
+    /// Publishes what some queue has carried before, whatever its size.
+    pub(super) async fn publish_again(&self, message: &Message) -> Result<(), BrokerError> {
         let session = self.link.session()?;
-        let properties = BasicProperties::default()
-            .with_message_id(short(&message.id)?)
-            .with_content_type(short(&message.content_type)?)
-            .with_delivery_mode(PERSISTENT);
+        let mut headers = FieldTable::default();
+        headers.insert(PUBLISHED_AT_HEADER.into(), AMQPValue::LongLongInt(now_ms()));
+        let properties = message_properties(message)?.with_headers(headers).with_delivery_mode(PERSISTENT);
         self.send(session, self.topology.queue(), &message.id, &message.body, properties).await?;
         telemetry::published(NAME);
         Ok(())
     }
 
+    /// See [`crate::broker::Broker::bury`].
+    pub(super) async fn bury(&self, message: &Message, reason: &str) -> Result<(), BrokerError> {
+        let properties = message_properties(message)?;
+        self.bury_copy(&message.id, message.head(), &properties, reason).await?;
+        telemetry::rejected(NAME);
+        Ok(())
+    }
+
     /// Puts a copy of a delivery into the dead-letter queue with a reason; waits for a connection within bounds.
-    pub(super) async fn bury(
+    ///
+    /// Of its properties it keeps those that say what it is. Others would go on acting: an expiration takes the letter
+    /// away, a `CC` sends it elsewhere too, and RabbitMQ refuses the user id of another.
+    pub(super) async fn bury_copy(
         &self,
         id: &str,
         body: &[u8],
-        properties: BasicProperties,
+        original: &BasicProperties,
         reason: &str,
     ) -> Result<(), BrokerError> {
         let session = timeout(CONFIRM_TIMEOUT, self.link.connected())
             .await
             .map_err(|_| BrokerError::Disconnected("no connection to publish the dead letter on".into()))?;
-        let mut headers = properties.headers().clone().unwrap_or_default();
+        let mut headers = FieldTable::default();
+        if let Some(published_at_ms) = consumer::milliseconds(original, PUBLISHED_AT_HEADER) {
+            headers.insert(PUBLISHED_AT_HEADER.into(), AMQPValue::LongLongInt(published_at_ms));
+        }
         headers.insert(REASON_HEADER.into(), AMQPValue::LongString(clip(reason).into()));
-        let properties = properties.with_headers(headers).with_delivery_mode(PERSISTENT);
+        headers.insert(REJECTED_AT_HEADER.into(), AMQPValue::LongLongInt(now_ms()));
+        let mut properties = BasicProperties::default().with_headers(headers).with_delivery_mode(PERSISTENT);
+        if let Some(message_id) = original.message_id() {
+            properties = properties.with_message_id(message_id.clone());
+        }
+        if let Some(content_type) = original.content_type() {
+            properties = properties.with_content_type(content_type.clone());
+        }
         let sent = self.send(session.clone(), self.topology.dead(), id, body, properties.clone()).await;
         if let Err(BrokerError::Unroutable(_)) = sent {
             // The queues have just been declared anew.
@@ -173,10 +212,15 @@ impl Lane {
     }
 }
 
+/// What a message says of itself.
+fn message_properties(message: &Message) -> Result<BasicProperties, BrokerError> {
+    Ok(BasicProperties::default().with_message_id(short(&message.id)?).with_content_type(short(&message.content_type)?))
+}
+
 fn not_confirmed(id: &str, reason: String) -> BrokerError {
     BrokerError::NotConfirmed { id: id.to_owned(), reason }
 }
 
 fn short(text: &str) -> Result<ShortString, BrokerError> {
-    ShortString::try_new(text).map_err(|error| BrokerError::Configuration(error.to_string()))
+    ShortString::try_new(text).map_err(|error| BrokerError::Unfit(error.to_string()))
 }

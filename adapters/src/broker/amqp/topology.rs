@@ -7,6 +7,7 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, ErrorKind};
 
 use crate::broker::{BrokerError, Depth};
+use crate::tls;
 
 /// Redeliveries after which RabbitMQ itself moves a message to the dead-letter queue.
 ///
@@ -14,6 +15,10 @@ use crate::broker::{BrokerError, Depth};
 /// limit and give a reason. Said plainly because the default differs between versions (none before RabbitMQ 4, then
 /// 20), and fixed because a queue cannot be declared again with another.
 const DELIVERY_LIMIT: i64 = 1000;
+
+/// Of the dead-letter queue: whoever looks at a letter returns it, which some versions count, and nothing stands behind
+/// that queue. Without a limit RabbitMQ 4 would drop a letter at the 21st look.
+const DEAD_DELIVERY_LIMIT: i64 = i32::MAX as i64;
 
 /// From finding a queue deleted to declaring it again.
 ///
@@ -49,11 +54,14 @@ impl Topology {
 
     /// Makes both queues, or finds them as they should be, and counts their messages.
     pub(super) async fn declare(&self, channel: &Channel) -> Result<Depth, lapin::Error> {
-        let dead = channel
-            .queue_declare(self.dead.clone(), QueueDeclareOptions::durable(), table([("x-queue-type", text("quorum"))]))
-            .await?;
+        let dead =
+            channel.queue_declare(self.dead.clone(), QueueDeclareOptions::durable(), Self::dead_arguments()).await?;
         let queue = channel.queue_declare(self.queue.clone(), QueueDeclareOptions::durable(), self.arguments()).await?;
         Ok(Depth { ready: queue.message_count().into(), dead: dead.message_count().into() })
+    }
+
+    fn dead_arguments() -> FieldTable {
+        table([("x-queue-type", text("quorum")), ("x-delivery-limit", AMQPValue::LongLongInt(DEAD_DELIVERY_LIMIT))])
     }
 
     /// A message that RabbitMQ itself gives up must reach the dead-letter queue before it leaves this one: at-least-once
@@ -74,7 +82,7 @@ impl Topology {
 pub(super) fn explain(error: &lapin::Error) -> String {
     match error.kind() {
         ErrorKind::ProtocolError(error) => error.get_message().to_string(),
-        ErrorKind::IOError(error) => error.to_string(),
+        ErrorKind::IOError(error) => tls::describe(&**error),
         _ => error.to_string(),
     }
 }

@@ -99,10 +99,11 @@ impl Pump {
             let deliveries: Vec<Delivery> = rows
                 .into_iter()
                 .map(|row| {
+                    let published_at_ms = row.published_at_ms;
                     let (message, redeliveries, claim) = row.into_parts(self.holder);
                     let store = self.store.clone();
                     let unsettled = Unsettled { store, claim: Some(claim), _room: permits.split(1) };
-                    Delivery::new(message, redeliveries, Box::new(unsettled))
+                    Delivery::new(message, redeliveries, Box::new(unsettled)).published_at(published_at_ms)
                 })
                 .collect();
             drop(permits);

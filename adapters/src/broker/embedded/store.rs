@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use futures_util::TryStreamExt as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
-use crate::broker::{BrokerError, Depth, Message, clip};
+use crate::broker::{BrokerError, DeadLetter, Depth, Message, clip, now_ms};
 
 /// Row numbers are never used again, and grow in the order of publication.
 const SCHEMA: &str = "
@@ -23,7 +24,8 @@ CREATE TABLE IF NOT EXISTS broker_message (
     content_type TEXT NOT NULL,
     body         BLOB NOT NULL,
     redeliveries INTEGER NOT NULL DEFAULT 0,
-    holder       INTEGER
+    holder       INTEGER,
+    published_at_ms INTEGER
 ) STRICT;
 CREATE INDEX IF NOT EXISTS broker_message_ready ON broker_message (queue, seq) WHERE holder IS NULL;
 CREATE INDEX IF NOT EXISTS broker_message_held ON broker_message (holder) WHERE holder IS NOT NULL;
@@ -80,6 +82,7 @@ pub(super) struct Row {
     content_type: String,
     body: Vec<u8>,
     redeliveries: i64,
+    pub(super) published_at_ms: Option<i64>,
 }
 
 impl Row {
@@ -113,6 +116,7 @@ impl Store {
             .busy_timeout(BUSY_TIMEOUT);
         let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.map_err(configuration)?;
         sqlx::raw_sql(SCHEMA).execute(&pool).await.map_err(configuration)?;
+        add_missing_column(&pool).await.map_err(configuration)?;
         let left = sqlx::query(
             "UPDATE broker_message SET holder = NULL, redeliveries = redeliveries + 1 WHERE holder IS NOT NULL",
         )
@@ -141,13 +145,16 @@ impl Store {
 
     /// Appends a message.
     pub(super) async fn insert(&self, queue: &str, message: &Message) -> Result<(), BrokerError> {
-        let inserted = sqlx::query("INSERT INTO broker_message (queue, id, content_type, body) VALUES (?, ?, ?, ?)")
-            .bind(queue)
-            .bind(&message.id)
-            .bind(&message.content_type)
-            .bind(message.body.as_ref())
-            .execute(&self.pool)
-            .await;
+        let inserted = sqlx::query(
+            "INSERT INTO broker_message (queue, id, content_type, body, published_at_ms) VALUES (?, ?, ?, ?, ?)",
+        )
+        .bind(queue)
+        .bind(&message.id)
+        .bind(&message.content_type)
+        .bind(message.body.as_ref())
+        .bind(now_ms())
+        .execute(&self.pool)
+        .await;
         self.noted(inserted)?;
         self.ready.notify_waiters();
         Ok(())
@@ -160,7 +167,7 @@ impl Store {
         let claimed = sqlx::query_as::<_, Row>(
             "UPDATE broker_message SET holder = ? WHERE seq IN \
              (SELECT seq FROM broker_message WHERE queue = ? AND holder IS NULL ORDER BY seq LIMIT ?) \
-             RETURNING seq, id, content_type, body, redeliveries",
+             RETURNING seq, id, content_type, body, redeliveries, published_at_ms",
         )
         .bind(holder.0)
         .bind(queue)
@@ -242,6 +249,83 @@ impl Store {
         Ok(removed)
     }
 
+    /// See [`crate::broker::Broker::bury`].
+    pub(super) async fn insert_dead(&self, queue: &str, message: &Message, reason: &str) -> Result<(), BrokerError> {
+        let inserted = sqlx::query(
+            "INSERT INTO broker_dead (queue, id, content_type, body, redeliveries, reason, rejected_at_ms) \
+             VALUES (?, ?, ?, ?, 0, ?, ?)",
+        )
+        .bind(queue)
+        .bind(&message.id)
+        .bind(&message.content_type)
+        .bind(message.head())
+        .bind(clip(reason))
+        .bind(now_ms())
+        .execute(&self.pool)
+        .await;
+        self.noted(inserted)?;
+        Ok(())
+    }
+
+    /// See [`crate::broker::Broker::dead_letters`].
+    pub(super) async fn dead_letters(
+        &self,
+        queue: &str,
+        id: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, BrokerError> {
+        self.noted(self.try_dead_letters(queue, id, limit).await)
+    }
+
+    async fn try_dead_letters(&self, queue: &str, id: Option<&str>, limit: usize) -> sqlx::Result<Vec<DeadLetter>> {
+        let mut rows = sqlx::query_as::<_, (String, String, Vec<u8>, String, i64)>(
+            "SELECT id, content_type, body, reason, rejected_at_ms FROM broker_dead \
+             WHERE queue = ?1 AND (?2 IS NULL OR id = ?2) ORDER BY seq LIMIT ?3",
+        )
+        .bind(queue)
+        .bind(id)
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .fetch(&self.pool);
+        let (mut letters, mut size) = (Vec::new(), 0);
+        while size <= DeadLetter::SIZE_MAX
+            && let Some((id, content_type, body, reason, rejected_at_ms)) = rows.try_next().await?
+        {
+            size += body.len();
+            let message = Message { id, content_type, body: body.into() };
+            letters.push(DeadLetter { message, reason, rejected_at_ms: Some(rejected_at_ms) });
+        }
+        Ok(letters)
+    }
+
+    /// See [`crate::broker::Broker::replay`].
+    pub(super) async fn replay(&self, queue: &str, id: Option<&str>) -> Result<u64, BrokerError> {
+        let replayed = self.noted(self.try_replay(queue, id).await)?;
+        self.ready.notify_waiters();
+        Ok(replayed)
+    }
+
+    async fn try_replay(&self, queue: &str, id: Option<&str>) -> sqlx::Result<u64> {
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        sqlx::query(
+            "INSERT INTO broker_message (queue, id, content_type, body, published_at_ms) \
+             SELECT queue, id, content_type, body, ?3 \
+             FROM broker_dead WHERE queue = ?1 AND id <> '' AND (?2 IS NULL OR id = ?2) ORDER BY seq",
+        )
+        .bind(queue)
+        .bind(id)
+        .bind(now_ms())
+        .execute(&mut *transaction)
+        .await?;
+        let moved = sqlx::query("DELETE FROM broker_dead WHERE queue = ?1 AND id <> '' AND (?2 IS NULL OR id = ?2)")
+            .bind(queue)
+            .bind(id)
+            .execute(&mut *transaction)
+            .await?
+            .rows_affected();
+        transaction.commit().await?;
+        Ok(moved)
+    }
+
     /// See [`crate::broker::Broker::depth`].
     pub(super) async fn depth(&self, queue: &str) -> Result<Depth, BrokerError> {
         let counted = sqlx::query_as::<_, (i64, i64)>(
@@ -269,6 +353,18 @@ impl Store {
         *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = outcome.as_ref().err().cloned();
         outcome.map_err(BrokerError::Disconnected)
     }
+}
+
+/// Files of before had no time of publication.
+async fn add_missing_column(pool: &SqlitePool) -> sqlx::Result<()> {
+    let there: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM pragma_table_info('broker_message') WHERE name = 'published_at_ms'")
+            .fetch_one(pool)
+            .await?;
+    if there == 0 {
+        sqlx::raw_sql("ALTER TABLE broker_message ADD COLUMN published_at_ms INTEGER").execute(pool).await?;
+    }
+    Ok(())
 }
 
 /// A claim that changed no row had ended before: its broker was closed.
@@ -310,9 +406,4 @@ async fn lock(path: &Path) -> Result<File, BrokerError> {
 
 fn configuration(error: impl std::fmt::Display) -> BrokerError {
     BrokerError::Configuration(error.to_string())
-}
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -16,9 +16,9 @@ fn timers(check: &mut Check<'_>, node: &Node) {
     let path = |key| Path::new("node", key);
     check.require(!node.heartbeat.is_zero(), &path("heartbeat"), "must be above 0");
     let (min, max) = (node.election_timeout_min, node.election_timeout_max);
-    if min <= node.heartbeat {
+    if min / 2 < node.heartbeat {
         let message = format!(
-            "the shortest election timeout ({}) must be above the heartbeat ({})",
+            "the shortest election timeout ({}) must be at least twice the heartbeat ({})",
             humantime::format_duration(min),
             humantime::format_duration(node.heartbeat)
         );

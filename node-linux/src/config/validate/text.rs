@@ -17,6 +17,22 @@ pub(super) fn url(text: &str, schemes: &[&str], path_schemes: &[&str]) -> Result
     if url.host_str().is_none_or(str::is_empty) { Err("the URL names no host".into()) } else { Ok(()) }
 }
 
+/// Whether the server at this URL of PostgreSQL, elsewhere than on this machine, decides about encryption: without
+/// `sslmode` it does.
+pub(super) fn leaves_encryption_open(text: &str) -> bool {
+    let Ok(url) = Url::parse(text) else { return false };
+    let mode = url.query_pairs().find(|(key, _)| matches!(&**key, "sslmode" | "ssl-mode")).map(|(_, mode)| mode);
+    matches!(url.scheme(), "postgres" | "postgresql")
+        && !is_loopback(url.host_str().unwrap_or_default())
+        && mode.is_none_or(|mode| matches!(&*mode, "allow" | "prefer"))
+}
+
+/// Whether nobody but this machine hears what is said to `host`.
+pub(super) fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || address.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 /// A base URL: `http` or `https`, without query and fragment.
 pub(super) fn http_url(text: &str) -> Result<(), String> {
     let url = page_url(text)?;

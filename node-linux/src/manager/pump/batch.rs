@@ -9,6 +9,8 @@ use tokio::time::Instant;
 pub(super) struct Entry {
     pub(super) delivery: Delivery,
     pub(super) item: Item,
+    /// Milliseconds since the Unix epoch.
+    pub(super) delivered_at_ms: i64,
 }
 
 impl Entry {
@@ -90,7 +92,7 @@ mod tests {
     fn entry(id: &str) -> Entry {
         let message = message(id);
         let item = Item::from_message(&message.content_type, &message.body).unwrap();
-        Entry { delivery: delivery(message), item }
+        Entry { delivery: delivery(message), item, delivered_at_ms: 0 }
     }
 
     #[test]

@@ -17,13 +17,15 @@ use tokio_util::sync::CancellationToken;
 use super::{batch::Entry, settle};
 use crate::{
     backoff::Backoff,
-    manager::{answer::speaks_of_content, dead_letters::DeadLetters, route::Route},
+    manager::{dead_letters::DeadLetters, route::Route},
 };
 
 /// Attempts at one POST, with a leader that answers, before the items in it are suspected.
 const ATTEMPTS_MAX: u32 = 3;
 /// Shortest and longest wait between attempts.
 const WAIT: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3));
+/// Shortest and longest wait between two looks at a leader that is not ready.
+const LOOK: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 /// Settlements under way at once.
 const SETTLEMENTS_MAX: usize = 16;
 
@@ -69,7 +71,7 @@ enum Answer {
     Results(Vec<ItemResult>),
     /// The leader says that the content is bad.
     Refused(String),
-    /// The leader answers others, and fails with this.
+    /// The leader is well, and fails with this.
     Failed(String),
     /// No leader took it in time.
     Nobody,
@@ -89,27 +91,47 @@ impl Courier {
         Self { client, route, dead_letters, leader_health, deliveries_max, patience }
     }
 
-    /// Waits until a leader is known.
-    pub(super) async fn leader_known(&self) {
-        // The route outlives the wait: it is ours.
-        let _ = self.route.subscribe().wait_for(Option::is_some).await;
+    /// Waits until a leader is known and ready, which includes its database.
+    pub(super) async fn leader_ready(&self) {
+        let mut routes = self.route.subscribe();
+        let mut backoff = Backoff::new(LOOK.0, LOOK.1);
+        loop {
+            // The route outlives the wait: it is ours.
+            let leader = routes.wait_for(Option::is_some).await.map(|leader| leader.clone());
+            let Ok(Some(leader)) = leader else { return };
+            routes.mark_unchanged();
+            match self.client.readiness(&leader.url).await {
+                Ok(()) => {
+                    self.leader_health.up();
+                    return;
+                }
+                Err(error) => {
+                    self.leader_health.down(error.to_string());
+                    self.route.doubt();
+                }
+            }
+            tokio::select! {
+                _ = routes.changed() => backoff.reset(),
+                () = sleep(backoff.next_wait()) => {}
+            }
+        }
     }
 
     /// Delivers entries and settles their messages.
     ///
     /// A POST that is refused or fails is halved until the bad item stands alone. An item that the leader refuses is a
-    /// dead letter. One that makes the leader fail, while the leader takes others, is a dead letter after its last
-    /// delivery; while the leader takes nothing at all, no item is to blame.
+    /// dead letter. One that makes the leader fail is tried again after the leader has taken others, because until then
+    /// the leader may have been to blame; if it fails again, it is a dead letter after its last delivery.
     pub(super) async fn deliver(&self, entries: Vec<Entry>, shutdown: &CancellationToken) -> Delivered {
         let give_up = Instant::now() + self.patience.hold;
         let mut waiting = vec![entries];
-        let mut suspects: Vec<(Entry, String)> = Vec::new();
-        let mut judged = false;
+        let mut suspects = Vec::new();
+        let (mut taken, mut judged) = (false, false);
         let mut ended = Delivered::All;
         while let Some(mut part) = waiting.pop() {
             match self.post(&part, give_up, shutdown).await {
                 Answer::Results(results) => {
-                    judged = true;
+                    (taken, judged) = (true, true);
                     self.settle(part, results).await;
                 }
                 Answer::Refused(reason) | Answer::Failed(reason) if part.len() > 1 => {
@@ -119,11 +141,9 @@ impl Courier {
                 }
                 Answer::Refused(reason) => {
                     judged = true;
-                    for entry in part {
-                        settle::reject(entry.delivery, &reason, &self.dead_letters).await;
-                    }
+                    self.reject(part, &reason).await;
                 }
-                Answer::Failed(reason) => suspects.extend(part.into_iter().map(|entry| (entry, reason.clone()))),
+                Answer::Failed(_) => suspects.push(part),
                 stop @ (Answer::Nobody | Answer::Stopped) => {
                     ended = if matches!(stop, Answer::Stopped) { Delivered::Stopped } else { Delivered::Nothing };
                     waiting.push(part);
@@ -134,13 +154,31 @@ impl Courier {
         if ended == Delivered::All && !judged {
             ended = Delivered::Nothing;
         }
-        for (entry, reason) in suspects {
-            self.settle_suspect(entry, &reason, judged).await;
+        if ended == Delivered::All && taken {
+            for suspect in suspects {
+                self.hear_again(suspect, give_up, shutdown).await;
+            }
+        } else {
+            waiting.extend(suspects);
         }
-        stream::iter(waiting.into_iter().flatten())
-            .for_each_concurrent(SETTLEMENTS_MAX, |entry| settle::requeue(entry.delivery))
-            .await;
+        requeue(waiting.into_iter().flatten()).await;
         ended
+    }
+
+    /// The second attempt at an item that made the leader fail before it took others.
+    async fn hear_again(&self, suspect: Vec<Entry>, give_up: Instant, shutdown: &CancellationToken) {
+        match self.post(&suspect, give_up, shutdown).await {
+            Answer::Results(results) => self.settle(suspect, results).await,
+            Answer::Refused(reason) => self.reject(suspect, &reason).await,
+            Answer::Failed(reason) => {
+                let is_last = |entry: &Entry| deliveries(&entry.delivery) >= self.deliveries_max;
+                let (condemned, spared): (Vec<_>, Vec<_>) = suspect.into_iter().partition(is_last);
+                let reason = format!("not stored in {} deliveries; the last: {reason}", self.deliveries_max);
+                self.reject(condemned, &reason).await;
+                requeue(spared).await;
+            }
+            Answer::Nobody | Answer::Stopped => requeue(suspect).await,
+        }
     }
 
     /// One POST, repeated until somebody says something about its content.
@@ -170,7 +208,7 @@ impl Courier {
                     tracing::debug!(items = entries.len(), term = leader.token.term, "items stored");
                     return Answer::Results(results);
                 }
-                Err(ClientError::Refused { status, problem }) if speaks_of_content(status) => {
+                Err(ClientError::Refused { status, problem }) if problem.is_about_content() => {
                     self.leader_health.up();
                     return Answer::Refused(format!("{status}: {}", problem.detail.unwrap_or(problem.title)));
                 }
@@ -183,7 +221,7 @@ impl Courier {
                     tracing::warn!(url = leader.url, %error, items = entries.len(), "items not stored yet");
                     self.leader_health.down(error.to_string());
                     failures += 1;
-                    if failures >= ATTEMPTS_MAX && self.answers(&leader).await {
+                    if failures >= ATTEMPTS_MAX && self.is_well(&leader).await {
                         return Answer::Failed(error.to_string());
                     }
                 }
@@ -208,10 +246,11 @@ impl Courier {
         sleep(self.patience.drain).await;
     }
 
-    /// Whether the leader still says that it leads.
-    async fn answers(&self, leader: &Leader) -> bool {
+    /// Whether the leader still says that it leads, and has all that it needs.
+    async fn is_well(&self, leader: &Leader) -> bool {
         let answer = self.client.leader(&leader.url).await;
         matches!(answer, Ok(Some(info)) if info.term == leader.token.term)
+            && self.client.readiness(&leader.url).await.is_ok()
     }
 
     async fn settle(&self, entries: Vec<Entry>, results: Vec<ItemResult>) {
@@ -228,15 +267,15 @@ impl Courier {
             .await;
     }
 
-    async fn settle_suspect(&self, entry: Entry, reason: &str, others_passed: bool) {
-        let deliveries = deliveries(&entry.delivery);
-        if others_passed && deliveries >= self.deliveries_max {
-            let reason = format!("not stored in {deliveries} deliveries; the last: {reason}");
-            settle::reject(entry.delivery, &reason, &self.dead_letters).await;
-        } else {
-            settle::requeue(entry.delivery).await;
+    async fn reject(&self, entries: Vec<Entry>, reason: &str) {
+        for entry in entries {
+            settle::reject(entry.delivery, reason, &self.dead_letters).await;
         }
     }
+}
+
+async fn requeue(entries: impl IntoIterator<Item = Entry>) {
+    stream::iter(entries).for_each_concurrent(SETTLEMENTS_MAX, |entry| settle::requeue(entry.delivery)).await;
 }
 
 /// Deliveries of a message so far, this one among them.
@@ -245,7 +284,11 @@ fn deliveries(delivery: &Delivery) -> u64 {
 }
 
 fn request(entries: &[Entry]) -> ItemsRequest {
-    let incoming = |entry: &Entry| Incoming { message_id: entry.message_id().to_owned(), item: entry.item.clone() };
+    let incoming = |entry: &Entry| Incoming {
+        queued_at_ms: entry.delivery.published_at_ms,
+        delivered_at_ms: Some(entry.delivered_at_ms),
+        ..Incoming::new(entry.message_id(), entry.item.clone())
+    };
     ItemsRequest { items: entries.iter().map(incoming).collect() }
 }
 

@@ -2,10 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use symphony_adapters::{
-    broker::Message,
-    http::{Health, WebClient},
-};
+use symphony_adapters::{broker::Message, http::Health};
 use tokio::{task::JoinHandle, time::sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +11,7 @@ use crate::manager::{
     dead_letters::{self, DeadLetterMails},
     route::Route,
     testing::{
+        self,
         broker::{RecordingBroker, message, raw_message},
         wait_until,
         web::{Mood, StandIn},
@@ -36,7 +34,7 @@ impl Running {
         let (route, health, shutdown) = (Route::new(), Health::new(), CancellationToken::new());
         let (dead_letters, mails) = dead_letters::channel();
         let courier = Courier::new(
-            WebClient::new().unwrap(),
+            testing::client(),
             route.clone(),
             dead_letters.clone(),
             health.dependency("leader"),
@@ -114,6 +112,10 @@ async fn no_message_is_acked_before_a_2xx() {
         Mood::Status(503),
         Mood::Status(500),
         Mood::Status(401),
+        // A proxy's words, or those of a node that does not know this form of request.
+        Mood::Status(400),
+        Mood::Status(413),
+        Mood::Status(422),
         Mood::Garbage,
         Mood::OtherResults,
         Mood::TooFewResults,
@@ -219,26 +221,24 @@ async fn what_is_no_item_is_a_dead_letter_and_stops_nothing() {
 
 #[tokio::test]
 async fn an_item_that_the_leader_refuses_takes_no_other_down() {
-    for status in [400, 413, 422] {
-        let broker = filled(16);
-        let web = StandIn::start(7, []).await;
-        web.set(|script| script.poison = vec![("m03".into(), status), ("m11".into(), status)]);
-        let running = Running::start(&broker, patient());
-        running.route.offer(web.leader(1)).unwrap();
-        running.settled(16).await;
-        let rejected = broker.rejected();
-        assert_eq!(rejected.keys().collect::<Vec<_>>(), ["m03", "m11"]);
-        assert!(rejected["m03"].contains(&status.to_string()), "{rejected:?}");
-        assert_eq!(broker.acked().len(), 14);
-        running.stop().await;
-    }
+    let broker = filled(16);
+    let web = StandIn::start(7, []).await;
+    web.set(|script| script.poison = ["m03", "m11"].map(|id| (id.into(), Mood::Content)).into());
+    let running = Running::start(&broker, patient());
+    running.route.offer(web.leader(1)).unwrap();
+    running.settled(16).await;
+    let rejected = broker.rejected();
+    assert_eq!(rejected.keys().collect::<Vec<_>>(), ["m03", "m11"]);
+    assert!(rejected["m03"].contains("422: bad"), "{rejected:?}");
+    assert_eq!(broker.acked().len(), 14);
+    running.stop().await;
 }
 
 #[tokio::test]
 async fn an_item_that_makes_the_leader_fail_is_found_and_ends_in_the_dead_letter_queue() {
     let broker = filled(8);
     let web = StandIn::start(7, []).await;
-    web.set(|script| script.poison = vec![("m05".into(), 500)]);
+    web.set(|script| script.poison = vec![("m05".into(), Mood::Status(500))]);
     let running = Running::start(&broker, patient());
     running.route.offer(web.leader(1)).unwrap();
     wait_until(|| broker.acked().len() == 7).await;
@@ -275,6 +275,64 @@ async fn a_leader_that_takes_nothing_makes_no_dead_letters() {
         assert_eq!(sorted(broker.acked()), ids(2));
         running.stop().await;
     }
+}
+
+#[tokio::test]
+async fn nobody_is_condemned_by_a_leader_that_got_well_after_it() {
+    // Two items by whom the leader fails, together and the first alone; then it stores.
+    let broker = RecordingBroker::default();
+    for id in ids(2) {
+        broker.put_redelivered(message(&id), 99);
+    }
+    let web = StandIn::start(7, vec![Mood::Status(503); 6]).await;
+    let running = Running::start(&broker, patient());
+    running.route.offer(web.leader(1)).unwrap();
+    running.settled(2).await;
+    assert_eq!((sorted(broker.acked()), broker.rejected().len()), (ids(2), 0));
+    assert_eq!(broker.requeued(), Vec::<String>::new());
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_refusal_says_nothing_of_what_made_the_leader_fail() {
+    let broker = RecordingBroker::default();
+    for id in ids(2) {
+        broker.put_redelivered(message(&id), 99);
+    }
+    let web = StandIn::start(7, []).await;
+    web.set(|script| script.poison = vec![("m00".into(), Mood::Status(503)), ("m01".into(), Mood::Content)]);
+    let running = Running::start(&broker, patient());
+    running.route.offer(web.leader(1)).unwrap();
+    wait_until(|| !broker.requeued().is_empty() && !broker.rejected().is_empty()).await;
+    assert_eq!(broker.rejected().keys().collect::<Vec<_>>(), ["m01"]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_leader_without_its_database_is_waited_for_with_the_messages_in_the_queue() {
+    let broker = filled(3);
+    let web = StandIn::start(7, []).await;
+    web.set(|script| (script.is_ready, script.otherwise) = (false, Mood::Status(503)));
+    let running = Running::start(&broker, Patience { hold: Duration::from_millis(300), ..patient() });
+    running.route.offer(web.leader(1)).unwrap();
+    wait_until(|| web.looks() >= 5).await;
+    assert_eq!((broker.at_rest_and_in_hand(), web.posts().len()), ((3, 0), 0));
+    assert!(!running.health.is_ready());
+    web.set(|script| (script.is_ready, script.otherwise) = (true, Mood::Store));
+    running.settled(3).await;
+    assert!(broker.requeued().is_empty());
+    // One that loses its database while the queue is read makes one delivery of it, however long that takes.
+    web.set(|script| (script.is_ready, script.otherwise) = (false, Mood::Status(503)));
+    broker.put(message("late"));
+    wait_until(|| !broker.requeued().is_empty()).await;
+    let looks = web.looks();
+    wait_until(|| web.looks() >= looks + 4).await;
+    assert_eq!(broker.requeued(), ["late"]);
+    // Another manager takes it meanwhile: this one is ready all the same.
+    broker.take_all();
+    web.set(|script| script.is_ready = true);
+    wait_until(|| running.health.is_ready()).await;
+    running.stop().await;
 }
 
 #[tokio::test]

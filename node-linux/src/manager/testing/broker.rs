@@ -8,7 +8,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use symphony_adapters::{
-    broker::{Broker, BrokerError, Consumer, Delivery, Depth, Message, Settle},
+    broker::{Broker, BrokerError, Consumer, DeadLetter, Delivery, Depth, Message, Settle},
     item::Item,
 };
 use tokio::sync::Notify;
@@ -29,6 +29,7 @@ struct State {
     in_hand: usize,
     acked: Vec<String>,
     rejected: BTreeMap<String, String>,
+    dead: Vec<DeadLetter>,
     requeued: Vec<String>,
 }
 
@@ -40,6 +41,11 @@ impl RecordingBroker {
     pub(in crate::manager) fn put_redelivered(&self, message: Message, redeliveries: u64) {
         self.with(|state| state.ready.push_back((message, redeliveries)));
         self.0.arrived.notify_one();
+    }
+
+    /// Takes what is ready, as another consumer would.
+    pub(in crate::manager) fn take_all(&self) {
+        self.with(|state| state.ready.clear());
     }
 
     pub(in crate::manager) fn acked(&self) -> Vec<String> {
@@ -77,7 +83,24 @@ impl Broker for RecordingBroker {
     }
 
     async fn depth(&self) -> Result<Depth, BrokerError> {
-        Ok(self.with(|state| Depth { ready: state.ready.len() as u64, dead: state.rejected.len() as u64 }))
+        Ok(self.with(|state| Depth { ready: state.ready.len() as u64, dead: state.dead.len() as u64 }))
+    }
+
+    async fn dead_letters(&self, id: Option<&str>, limit: usize) -> Result<Vec<DeadLetter>, BrokerError> {
+        let is_meant = |letter: &&DeadLetter| id.is_none_or(|id| id == letter.message.id);
+        Ok(self.with(|state| state.dead.iter().filter(is_meant).take(limit).cloned().collect()))
+    }
+
+    async fn bury(&self, _: &Message, _: &str) -> Result<(), BrokerError> {
+        Err(BrokerError::Configuration("the manager buries deliveries".to_owned()))
+    }
+
+    async fn replay(&self, id: Option<&str>) -> Result<u64, BrokerError> {
+        let is_meant = |letter: &mut DeadLetter| id.is_none_or(|id| id == letter.message.id);
+        let replayed: Vec<_> = self.with(|state| state.dead.extract_if(.., is_meant).collect());
+        let count = replayed.len() as u64;
+        replayed.into_iter().for_each(|letter| self.put(letter.message));
+        Ok(count)
     }
 
     fn health(&self) -> Result<(), BrokerError> {
@@ -139,9 +162,11 @@ impl Settle for Recorder {
         Ok(())
     }
 
-    async fn reject(mut self: Box<Self>, _message: &Message, reason: &str) -> Result<(), BrokerError> {
+    async fn reject(mut self: Box<Self>, message: &Message, reason: &str) -> Result<(), BrokerError> {
+        let letter = DeadLetter { message: message.clone(), reason: reason.to_owned(), rejected_at_ms: None };
         self.settle(|state, id| {
             state.rejected.insert(id, reason.to_owned());
+            state.dead.push(letter);
         });
         Ok(())
     }

@@ -31,6 +31,8 @@ pub(in crate::manager) enum Mood {
     Conflict,
     NotLeader(Option<LeaderInfo>),
     Status(u16),
+    /// A verdict on what was sent.
+    Content,
     Garbage,
     /// 200, with results for something else.
     OtherResults,
@@ -52,8 +54,11 @@ pub(in crate::manager) struct Script {
     pub(in crate::manager) moods: VecDeque<Mood>,
     pub(in crate::manager) otherwise: Mood,
     pub(in crate::manager) term: u64,
-    /// Items that make any POST they are in end in this status.
-    pub(in crate::manager) poison: Vec<(String, u16)>,
+    pub(in crate::manager) is_ready: bool,
+    /// Questions whether it is ready.
+    pub(in crate::manager) looks: usize,
+    /// Items, and paths of files, that make any POST they are in end like this.
+    pub(in crate::manager) poison: Vec<(String, Mood)>,
     /// Terms and message ids of every POST.
     pub(in crate::manager) posts: Vec<(u64, Vec<String>)>,
     pub(in crate::manager) stored: Vec<String>,
@@ -69,6 +74,8 @@ impl StandIn {
             moods: moods.into_iter().collect(),
             otherwise: Mood::Store,
             term,
+            is_ready: true,
+            looks: 0,
             poison: Vec::new(),
             posts: Vec::new(),
             stored: Vec::new(),
@@ -78,6 +85,7 @@ impl StandIn {
             .route("/v1/items", post(items))
             .route("/v1/files", post(files))
             .route("/leader", get(leader))
+            .route("/readyz", get(readiness))
             .with_state((url.clone(), Arc::clone(&script)));
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { url, script, _server: Arc::new(AbortOnDropHandle::new(server)) }
@@ -101,6 +109,10 @@ impl StandIn {
         stored
     }
 
+    pub(in crate::manager) fn looks(&self) -> usize {
+        self.set(|script| script.looks)
+    }
+
     pub(in crate::manager) fn posts(&self) -> Vec<(u64, Vec<String>)> {
         self.set(|script| script.posts.clone())
     }
@@ -112,15 +124,21 @@ async fn leader(State((url, script)): State<Shared>) -> Json<LeaderInfo> {
     Json(LeaderInfo { term: script.lock().unwrap().term, node: 1, url: Some(url) })
 }
 
+async fn readiness(State((_, script)): State<Shared>) -> StatusCode {
+    let mut script = script.lock().unwrap();
+    script.looks += 1;
+    if script.is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+}
+
 async fn items(State((_, script)): State<Shared>, headers: HeaderMap, Json(request): Json<ItemsRequest>) -> Response {
     let mut ids: Vec<String> = request.items.iter().map(|item| item.message_id.clone()).collect();
     let asked = headers[TERM_HEADER].to_str().unwrap().parse().unwrap();
     let (mood, term) = {
         let mut script = script.lock().unwrap();
         script.posts.push((asked, ids.clone()));
-        let poison = script.poison.iter().find(|(id, _)| ids.contains(id)).map(|(_, status)| *status);
+        let poison = script.poison.iter().find(|(id, _)| ids.contains(id)).map(|(_, mood)| mood.clone());
         let mood = match poison {
-            Some(status) => Mood::Status(status),
+            Some(mood) => mood,
             None => script.moods.pop_front().unwrap_or(script.otherwise.clone()),
         };
         (mood, script.term)
@@ -134,6 +152,7 @@ async fn items(State((_, script)): State<Shared>, headers: HeaderMap, Json(reque
         Mood::Conflict => Outcome::Conflict,
         Mood::NotLeader(leader) => return Problem::not_leader(term, leader.as_ref()).into_response(),
         Mood::Status(status) => return Problem::new(StatusCode::from_u16(status).unwrap()).into_response(),
+        Mood::Content => return Problem::content(StatusCode::UNPROCESSABLE_ENTITY, "bad").into_response(),
         Mood::OtherResults => {
             ids.iter_mut().for_each(|id| id.push('x'));
             Outcome::Stored
@@ -166,6 +185,9 @@ async fn files(State((_, script)): State<Shared>, mut form: Multipart) -> Respon
     if let Mood::NotLeader(leader) = &script.otherwise {
         return Problem::not_leader(script.term, leader.as_ref()).into_response();
     }
-    script.files.push(path);
+    script.files.push(path.clone());
+    if script.poison.iter().any(|(poison, _)| *poison == path) {
+        return Problem::content(StatusCode::UNPROCESSABLE_ENTITY, "bad").into_response();
+    }
     Json(FileResponse { term: script.term, sha256, outcome: Outcome::Stored }).into_response()
 }

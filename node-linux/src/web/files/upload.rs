@@ -62,8 +62,8 @@ async fn content(mut part: Field<'_>) -> Result<Content, Problem> {
     let mut content = Vec::new();
     while let Some(chunk) = part.chunk().await.map_err(|error| of_form(&error))? {
         if content.len().saturating_add(chunk.len()) > CONTENT_SIZE_MAX {
-            let problem = Problem::new(StatusCode::PAYLOAD_TOO_LARGE);
-            return Err(problem.with_detail(format!("a file has at most {CONTENT_SIZE_MAX} bytes")));
+            let detail = format!("a file has at most {CONTENT_SIZE_MAX} bytes");
+            return Err(Problem::content(StatusCode::PAYLOAD_TOO_LARGE, detail));
         }
         hash.update(&chunk);
         content.extend_from_slice(&chunk);
@@ -84,7 +84,8 @@ async fn text(mut part: Field<'_>, name: &str) -> Result<String, Problem> {
 
 fn valid_path(path: String) -> Result<String, Problem> {
     if path.is_empty() || path.chars().any(char::is_control) {
-        return Err(Problem::unprocessable("path is empty or has control characters"));
+        let detail = "path is empty or has control characters";
+        return Err(Problem::content(StatusCode::UNPROCESSABLE_ENTITY, detail));
     }
     Ok(path)
 }

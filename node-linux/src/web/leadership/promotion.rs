@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use symphony_adapters::{
     database::{Database, DatabaseError, Leader, Token},
-    http::api::LeaderInfo,
+    http::{Dependency, api::LeaderInfo},
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -46,25 +46,30 @@ impl Fence for Database {
 }
 
 pub(super) fn start(
-    me: u16,
-    url: String,
-    fence: impl Fence,
-    announcement: Announcement,
+    task: Task<impl Fence>,
     election: watch::Receiver<ElectionView>,
     shutdown: CancellationToken,
 ) -> (LeadershipHandle, JoinHandle<()>) {
     let (publish, published) = watch::channel(FenceView::default());
     let (fenced, reports) = mpsc::channel(FENCED_MAX);
-    let handle = LeadershipHandle { me, election: election.clone(), fence: published, fenced };
-    let task = Task { me, url, fence, announcement, publish };
-    (handle, tokio::spawn(task.run(election, reports, shutdown)))
+    let handle = LeadershipHandle { me: task.me, election: election.clone(), fence: published, fenced };
+    task.ownership.up();
+    (handle, tokio::spawn(Promotion { task, publish }.run(election, reports, shutdown)))
 }
 
-struct Task<F> {
-    me: u16,
-    url: String,
-    fence: F,
-    announcement: Announcement,
+pub(super) struct Task<F> {
+    pub(super) me: u16,
+    pub(super) url: String,
+    pub(super) fence: F,
+    pub(super) announcement: Announcement,
+    /// See [`super::Candidate::raise`].
+    pub(super) raise: mpsc::Sender<u64>,
+    /// Whether the fence is ours to raise.
+    pub(super) ownership: Dependency,
+}
+
+struct Promotion<F> {
+    task: Task<F>,
     publish: watch::Sender<FenceView>,
 }
 
@@ -82,7 +87,7 @@ impl From<&ElectionView> for Part {
     }
 }
 
-impl<F: Fence> Task<F> {
+impl<F: Fence> Promotion<F> {
     async fn run(
         self,
         mut election: watch::Receiver<ElectionView>,
@@ -91,7 +96,7 @@ impl<F: Fence> Task<F> {
     ) {
         loop {
             let part = Part::from(&*election.borrow_and_update());
-            self.publish.send_replace(FenceView { term: part.term, ..FenceView::default() });
+            self.show(FenceView { term: part.term, ..FenceView::default() });
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 () = until_other_part(&mut election, part) => {}
@@ -101,46 +106,71 @@ impl<F: Fence> Task<F> {
                 break;
             }
         }
-        self.publish.send_replace(FenceView::default());
+        self.show(FenceView::default());
+    }
+
+    /// Tells everybody, and measures whether this node may write.
+    fn show(&self, view: FenceView) {
+        let node = self.task.me.to_string();
+        metrics::gauge!("symphony_promoted", "node" => node).set(f64::from(u8::from(view.promoted)));
+        self.publish.send_replace(view);
     }
 
     /// Leads or follows, until dropped.
     async fn play(&self, part: Part, reports: &mut mpsc::Receiver<Token>) {
         if part.is_leader {
-            let token = Token { term: part.term, holder: self.me };
+            let token = Token { term: part.term, holder: self.task.me };
             tokio::select! {
                 () = self.lead(token.clone()) => {}
                 () = until_reported(reports, &token) => {}
             }
             warn!(term = part.term, "the fence is elsewhere: no writes under this term");
-            self.publish.send_replace(FenceView { term: part.term, ..FenceView::default() });
+            self.show(FenceView { term: part.term, ..FenceView::default() });
         }
         self.follow(part).await;
     }
 
     /// Raises the fence, then acts as leader; returns when the database says that the fence is elsewhere.
     async fn lead(&self, token: Token) {
-        let leader = Leader { token: token.clone(), url: self.url.clone() };
+        let Task { me, url, fence, announcement, .. } = &self.task;
+        let leader = Leader { token: token.clone(), url: url.clone() };
         let mut backoff = Backoff::new(RETRY_MIN, RETRY_MAX);
         loop {
-            match timeout(FENCE_TIMEOUT, self.fence.promote(&leader)).await {
+            match timeout(FENCE_TIMEOUT, fence.promote(&leader)).await {
                 Ok(Ok(())) => break,
                 Ok(Err(DatabaseError::Fenced(at))) => {
-                    error!(term = token.term, fence = ?at, "won an election but the database knows a later leader");
+                    warn!(term = token.term, fence = ?at, "won an election but the database knows a later leader");
+                    if let Some(at) = at {
+                        self.leave_behind(&token, &at.token).await;
+                    }
                     return;
+                }
+                Ok(Err(error @ DatabaseError::Foreign(_))) => {
+                    error!(term = token.term, %error, "cannot raise the fence");
+                    self.task.ownership.down(error.to_string());
                 }
                 Ok(Err(error)) => warn!(term = token.term, %error, "cannot raise the fence yet"),
                 Err(_) => warn!(term = token.term, "cannot raise the fence yet: no answer in time"),
             }
             sleep(backoff.next_wait()).await;
         }
-        info!(term = token.term, node = self.me, "promoted: the fence stands at this term");
-        metrics::counter!("symphony_promotions_total", "node" => self.me.to_string()).increment(1);
-        self.publish.send_replace(FenceView { term: token.term, promoted: true, leader_url: Some(self.url.clone()) });
-        let info = LeaderInfo { term: token.term, node: self.me, url: Some(self.url.clone()) };
-        self.announcement.repeat(&info).await;
+        self.task.ownership.up();
+        info!(term = token.term, node = me, "promoted: the fence stands at this term");
+        metrics::counter!("symphony_promotions_total", "node" => me.to_string()).increment(1);
+        self.show(FenceView { term: token.term, promoted: true, leader_url: Some(url.clone()) });
+        let info = LeaderInfo { term: token.term, node: *me, url: Some(url.clone()) };
+        announcement.repeat(&info).await;
         // Without managers there is nobody to tell, and still the term to lead.
         std::future::pending::<()>().await;
+    }
+
+    /// Lets the election go on beyond the fence: the records of all nodes are lost, or older than the database. The next
+    /// leader is above it. A leader that has been replaced hears the same of its successor's term, which it enters anyway.
+    async fn leave_behind(&self, won: &Token, fence: &Token) {
+        let term = fence.term.max(won.term.saturating_add(1));
+        metrics::counter!("symphony_fence_ahead_total", "node" => self.task.me.to_string()).increment(1);
+        // Without an election nobody needs it.
+        let _ = self.task.raise.send(term).await;
     }
 
     /// Learns the leader's URL from the fence, then waits to be dropped.
@@ -148,10 +178,10 @@ impl<F: Fence> Task<F> {
         let mut backoff = Backoff::new(RETRY_MIN, RETRY_MAX);
         while let Some(leader) = part.leader {
             let token = Token { term: part.term, holder: leader };
-            if let Ok(Ok(Some(known))) = timeout(FENCE_TIMEOUT, self.fence.leader()).await
+            if let Ok(Ok(Some(known))) = timeout(FENCE_TIMEOUT, self.task.fence.leader()).await
                 && known.token == token
             {
-                self.publish.send_replace(FenceView { term: part.term, promoted: false, leader_url: Some(known.url) });
+                self.show(FenceView { term: part.term, promoted: false, leader_url: Some(known.url) });
                 break;
             }
             sleep(backoff.next_wait()).await;
@@ -184,10 +214,10 @@ async fn until_reported(reports: &mut mpsc::Receiver<Token>, token: &Token) {
 mod tests {
     use std::sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     };
 
-    use symphony_adapters::http::WebClient;
+    use symphony_adapters::http::{Bearer, Health, WebClient};
     use tokio::sync::Semaphore;
 
     use super::*;
@@ -218,7 +248,11 @@ mod tests {
             if self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
                 return Err(DatabaseError::Unavailable("busy".into()));
             }
-            let stale = self.at.borrow().clone().filter(|at| at.token.term > leader.token.term);
+            let later = |at: &Leader| {
+                at.token.term > leader.token.term
+                    || (at.token.term == leader.token.term && at.token.holder != leader.token.holder)
+            };
+            let stale = self.at.borrow().clone().filter(later);
             if stale.is_some() {
                 return Err(DatabaseError::Fenced(stale));
             }
@@ -234,15 +268,21 @@ mod tests {
     struct Node {
         election: watch::Sender<ElectionView>,
         handle: LeadershipHandle,
+        raised: mpsc::Receiver<u64>,
+        health: Health,
         shutdown: CancellationToken,
     }
 
-    fn start_with(fence: Door) -> Node {
+    fn start_with(fence: impl Fence) -> Node {
         let (election, view) = watch::channel(ElectionView::default());
         let shutdown = CancellationToken::new();
-        let announcement = Announcement { managers: Vec::new(), client: WebClient::new().unwrap() };
-        let (handle, _task) = start(1, "http://one".into(), fence, announcement, view, shutdown.clone());
-        Node { election, handle, shutdown }
+        let client = WebClient::new(Bearer::new("token-of-the-tests").unwrap()).unwrap();
+        let announcement = Announcement { managers: Vec::new(), client };
+        let ((raise, raised), health) = (mpsc::channel(1), Health::new());
+        let ownership = health.dependency("fence");
+        let task = Task { me: 1, url: "http://one".into(), fence, announcement, raise, ownership };
+        let (handle, _task) = start(task, view, shutdown.clone());
+        Node { election, handle, raised, health, shutdown }
     }
 
     fn won(term: u64) -> ElectionView {
@@ -324,13 +364,55 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_winner_behind_the_fence_is_not_promoted() {
-        let door = Door::new(0, true);
-        door.at.send_replace(Some(Leader { token: Token { term: 9, holder: 2 }, url: "http://two".into() }));
-        let mut node = start_with(door);
+    async fn a_winner_behind_the_fence_asks_for_a_later_term_and_is_promoted_in_it() {
+        for (fence, asked) in [(9, 9), (5, 5), (4, 5)] {
+            let door = Door::new(0, true);
+            door.at.send_replace(Some(Leader { token: Token { term: fence, holder: 2 }, url: "http://two".into() }));
+            let mut node = start_with(door);
+            node.election.send_replace(won(4));
+            let raised = timeout(Duration::from_secs(10), node.raised.recv()).await.unwrap();
+            assert_eq!((raised, node.handle.current().promoted), (Some(asked), None), "fence at {fence}");
+            node.election.send_replace(ElectionView { term: asked, leader: None, is_leader: false, lease_until: None });
+            node.election.send_replace(won(asked + 1));
+            promoted_becomes(&mut node, token(asked + 1)).await;
+        }
+    }
+
+    /// A fence that another cluster has, until it is given up.
+    struct Foreign(Arc<AtomicBool>);
+
+    #[async_trait]
+    impl Fence for Foreign {
+        async fn promote(&self, _: &Leader) -> Result<(), DatabaseError> {
+            match self.0.load(Ordering::SeqCst) {
+                true => Err(DatabaseError::Foreign("north".into())),
+                false => Ok(()),
+            }
+        }
+
+        async fn leader(&self) -> Result<Option<Leader>, DatabaseError> {
+            Ok(None)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_node_at_another_clusters_database_is_not_ready_and_raises_nothing() {
+        let foreign = Arc::new(AtomicBool::new(true));
+        let mut node = start_with(Foreign(Arc::clone(&foreign)));
+        assert!(node.health.is_ready());
         node.election.send_replace(won(4));
-        let refused = timeout(Duration::from_millis(200), promoted_becomes(&mut node, token(4))).await;
-        assert!(refused.is_err());
+        let refused = async {
+            while node.health.is_ready() {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(Duration::from_secs(10), refused).await.unwrap();
+        let why = node.health.report().dependencies.remove(0).detail.unwrap();
+        assert!(why.contains("north"), "{why}");
+        assert_eq!((node.handle.current().promoted, node.raised.try_recv().ok()), (None, None));
+        foreign.store(false, Ordering::SeqCst);
+        promoted_becomes(&mut node, token(4)).await;
+        assert!(node.health.is_ready());
     }
 
     #[tokio::test]

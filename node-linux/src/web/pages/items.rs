@@ -59,13 +59,21 @@ fn render(query: &ItemQuery, list: &List, now_ms: i64) -> Markup {
         }
         (search_form(query, &list.sites))
         (chips(query))
-        @if list.rows.rows.is_empty() {
+        @let more = list.rows.next.as_ref();
+        @if !list.rows.rows.is_empty() {
+            (table(&list.rows.rows, list.sites.len() > 1, now_ms))
+        } @else if more.is_none() {
             (nothing(query, list.total))
         } @else {
-            (table(&list.rows.rows, list.sites.len() > 1, now_ms))
+            div.notice {
+                h2 { "Nothing among the latest" }
+                p { "Many items were looked at. Older ones may match." }
+            }
+        }
+        @if more.is_some() || !list.rows.rows.is_empty() {
             nav.pages aria-label="Pages" {
                 @if query.cursor.is_some() { a.button.quiet href=(address(query, None)) { "← First page" } }
-                @if let Some(next) = &list.rows.next {
+                @if let Some(next) = more {
                     a.button rel="next" href=(address(query, Some(next))) { "Next page →" }
                 } @else {
                     p.muted { "That is all." }

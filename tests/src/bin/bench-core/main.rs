@@ -6,19 +6,20 @@
 //! ```
 //!
 //! - `heartbeat`: a follower takes its leader's message in and gives the answer out, both as types.
-//! - `heartbeat_bytes`: the same from bytes to bytes. `heartbeat_cycle`: with all that a host does after a datagram.
+//! - `heartbeat_bytes`: the same from sealed datagram to sealed datagram, and `heartbeat_cycle` with all that a host does
+//!   after one. `heartbeat_cipher`: the cipher's library opens and seals the same bytes, and nothing else happens.
 //! - `reply_cycle`: a leader with a lease takes an answer's datagram in, with all that a host does after it.
-//! - `tick`, `tick_bytes`: a leader's timer ends, and a heartbeat to each peer comes out, as types or as bytes.
+//! - `tick`, `tick_bytes`: a leader's timer ends, and a heartbeat to each peer comes out, as types or as datagrams.
+//! - `refuse_*`: a spoofed datagram, of another session, of a stranger, with an old counter, of another cluster, under an
+//!   unknown key, or a hello more than is opened.
 //! - `election`: a cold cluster in memory until every node knows who leads; see the module `cluster`.
 //!
 //! All libraries run with pre-vote, and raft-rs with check-quorum, as this core always does. The cases take turns, and
-//! the figures are medians over many short rounds with the quickest beside them; on a busy machine compare those. The
-//! typed figures need the feature, because the core without it takes nothing but datagrams.
+//! the figures are medians over many short rounds with the quickest beside them; on a busy machine compare those.
 
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub, reason = "a bench, not a library")]
 
 mod allocator;
-#[cfg(feature = "peers")]
 mod cluster;
 mod measure;
 #[cfg(feature = "peers")]
@@ -128,11 +129,13 @@ fn one_size(members: usize, arguments: &Arguments) -> Sized {
     let figures = cases.iter().zip(costs).map(|(case, cost)| Figure { library: case.library, what: case.what, cost });
     let mut sized = Sized { members, figures: figures.collect(), ..Sized::default() };
     sized.memory.push((symphony::NAME, of_size!(members, memory_of_core)));
+    sized.memory.push((symphony::ELECTION, of_size!(members, memory_of_election)));
+    sized.introductions = Some(of_size!(members, symphony::introductions));
+    sized.tolls.push((symphony::NAME, of_size!(members, toll_of_core)));
     #[cfg(feature = "peers")]
     {
         sized.memory.push((raft_io::NAME, raft_io::memory(members)));
         sized.memory.push((raft_rs::NAME, raft_rs::memory(members)));
-        sized.tolls.push((symphony::NAME, of_size!(members, toll_of_core)));
         sized.tolls.push((raft_io::NAME, cluster::toll(raft_io::cluster(members))));
         sized.tolls.push((raft_rs::NAME, cluster::toll(raft_rs::cluster(members))));
     }
@@ -143,7 +146,10 @@ fn memory_of_core<const PEERS: usize>() -> Memory {
     symphony::memory::<PEERS>()
 }
 
-#[cfg(feature = "peers")]
+fn memory_of_election<const PEERS: usize>() -> Memory {
+    symphony::typed::memory::<PEERS>()
+}
+
 fn toll_of_core<const PEERS: usize>() -> cluster::Toll {
     cluster::toll(symphony::typed::cluster::<PEERS>())
 }
