@@ -118,10 +118,11 @@ impl World {
             self.roll_back(node);
             self.start(node);
             // A node that is busy with its disk hears the command when it is done.
-            while self.command(node, Command::Resume).is_err() && self.is_awake(node) {
-                if !self.step(self.now_us + self.plan.timeout_us) {
-                    break;
-                }
+            while self.command(node, Command::Resume).is_err()
+                && self.is_awake(node)
+                && self.checker.violation().is_none()
+            {
+                self.step(self.now_us + self.plan.timeout_us);
             }
         }
     }
