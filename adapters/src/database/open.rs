@@ -196,7 +196,7 @@ mod tests {
         let error = open(&format!("postgres://user:hunter2@127.0.0.1:{port}/x"), None).await.unwrap_err();
         assert!(matches!(error, DatabaseError::Unavailable(_)), "{error}");
         assert!(!format!("{error} {error:?}").contains("hunter2"));
-        assert!(start.elapsed() < Duration::from_secs(7));
+        assert!(start.elapsed() < Duration::from_secs(20));
     }
 
     #[test]
@@ -217,7 +217,7 @@ mod tests {
         let start = Instant::now();
         let error = open(&format!("postgres://{}/x", listener.local_addr().unwrap()), None).await.unwrap_err();
         assert!(matches!(error, DatabaseError::Unavailable(_)), "{error}");
-        assert!(start.elapsed() < Duration::from_secs(7));
+        assert!(start.elapsed() < Duration::from_secs(20));
     }
 
     #[tokio::test]

@@ -87,6 +87,16 @@ mod tests {
 
     const TOKEN: &str = "token-of-the-tests";
 
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// So long that a leader stays one on a machine that stands still for half a second now and then.
+    const TIMING: Timing = Timing {
+        heartbeat_interval: symphony_core::Duration::from_millis(100),
+        election_timeout_min: symphony_core::Duration::from_millis(1000),
+        election_timeout_max: symphony_core::Duration::from_millis(2000),
+        ..Timing::LOCAL
+    };
+
     /// A node with a real socket, record and HTTP interface.
     struct Node {
         driver: Driver,
@@ -118,7 +128,7 @@ mod tests {
         for (id, socket) in sockets {
             let keys = KeyRing::new(Key::new(1, [1; 32]));
             let members = [1, 2, 3].map(Member::voter);
-            let config = Config::new(ClusterId([9; 16]), NodeId(id), &members, Timing::LOCAL, keys, 1).unwrap();
+            let config = Config::new(ClusterId([9; 16]), NodeId(id), &members, TIMING, keys, 1).unwrap();
             let store = Store::open(&folder.join(format!("{id}.state"))).unwrap();
             let driver = Driver::start(config, store, socket, udp::resolve(names.clone())).unwrap();
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -135,7 +145,7 @@ mod tests {
 
     /// Waits until all know one leader that `wanted` accepts, by their HTTP interfaces.
     async fn leader(nodes: &BTreeMap<u64, Node>, wanted: impl Fn(u64) -> bool) -> u64 {
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + PATIENCE;
         loop {
             let mut seen = Vec::new();
             for node in nodes.values() {
@@ -154,7 +164,7 @@ mod tests {
 
     /// Asks again while it answers 409: a successor must have answered the leader first.
     async fn until_accepted(node: &Node, command: &str) {
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + PATIENCE;
         loop {
             match node.ask(command, Some(TOKEN)).await {
                 202 => return,

@@ -25,7 +25,7 @@ pub(super) async fn wait_until(condition: impl Fn() -> bool) {
 
 /// Waits until something has come to be that takes a moment to look at.
 pub(super) async fn eventually(condition: impl AsyncFn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(180);
     while !condition().await {
         assert!(Instant::now() < deadline, "it did not come to be");
         sleep(Duration::from_millis(5)).await;

@@ -30,7 +30,9 @@ struct Running {
 
 impl Running {
     fn start(broker: &RecordingBroker, patience: Patience) -> Self {
-        let settings = config::Manager { batch_max: 8, deliveries_max: 3, ..config::Manager::default() };
+        // A batch waits long enough that what a test fills in is in it.
+        let batch_age_max = Duration::from_secs(1);
+        let settings = config::Manager { batch_max: 8, batch_age_max, deliveries_max: 3, ..config::Manager::default() };
         let (route, health, shutdown) = (Route::new(), Health::new(), CancellationToken::new());
         let (dead_letters, mails) = dead_letters::channel();
         let courier = Courier::new(
