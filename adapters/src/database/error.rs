@@ -1,9 +1,28 @@
-//! Which failures pass and which stay.
+//! What can go wrong, and which failures pass and which stay.
 
 use sqlx::{migrate::MigrateError, postgres::PgDatabaseError, sqlite::SqliteError};
+use thiserror::Error;
 
-use super::DatabaseError;
+use super::Leader;
 use crate::tls::Refusal;
+
+/// Why the database did not answer.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum DatabaseError {
+    /// The token is not the current one: this leader has been replaced, by the leader named.
+    #[error("stale leader: the fence is at {0:?}")]
+    Fenced(Option<Leader>),
+    /// The database is another cluster's, the one named: this one must not raise its fence.
+    #[error("the database is that of the cluster {0:?}, and no other writes to it")]
+    Foreign(String),
+    /// The database is away, busy or full: try again.
+    #[error("the database is unavailable: {0}")]
+    Unavailable(String),
+    /// The URL, the schema or the request is wrong.
+    #[error("database: {0}")]
+    Invalid(String),
+}
 
 impl From<sqlx::Error> for DatabaseError {
     /// Once the database is open, only what a request says can be wrong for good: a schema or a password that stopped
