@@ -63,13 +63,22 @@ impl Cluster {
     #[must_use]
     pub fn new(name: &str, members: &[Member]) -> Self {
         let timing = Timing {
-            heartbeat_interval: symphony_core::Duration::from_millis(100),
-            election_timeout_min: symphony_core::Duration::from_millis(1000),
-            election_timeout_max: symphony_core::Duration::from_millis(2000),
+            heartbeat_interval: symphony_core::Duration::from_millis(300),
+            election_timeout_min: symphony_core::Duration::from_millis(3000),
+            election_timeout_max: symphony_core::Duration::from_millis(6000),
             clock_drift_max_percent: 1,
         };
         let members = members.iter().map(|member| (*member, free_port())).collect();
         Self { name: name.to_owned(), members, timing, key: rand::random() }
+    }
+
+    /// The same, with other election timeouts, milliseconds, and a heartbeat of a tenth of the shortest.
+    #[must_use]
+    pub fn with_timeouts(mut self, min_ms: u64, max_ms: u64) -> Self {
+        self.timing.heartbeat_interval = symphony_core::Duration::from_millis(min_ms / 10);
+        self.timing.election_timeout_min = symphony_core::Duration::from_millis(min_ms);
+        self.timing.election_timeout_max = symphony_core::Duration::from_millis(max_ms);
+        self
     }
 
     /// As the core knows it.

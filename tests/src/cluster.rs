@@ -26,7 +26,7 @@ pub const TOKEN: &str = "token-of-the-cluster";
 pub const ELECTION_TIMEOUT_MAX: Duration = Duration::from_secs(2);
 
 /// What a process has to end in good order, at the most: requests in flight get ten seconds.
-pub const GRACE: Duration = Duration::from_secs(20);
+pub const GRACE: Duration = Duration::from_secs(60);
 
 /// The programs that every cluster needs.
 #[must_use]

@@ -62,11 +62,14 @@ macro_rules! promises {
 }
 use promises;
 
+/// How long anything that must happen may take.
+pub const SOON: Duration = Duration::from_secs(60);
+
 /// Runs a case to its end.
 pub fn run(case: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        tokio::time::timeout(Duration::from_secs(60), case).await.expect("the case ends within a minute");
+        tokio::time::timeout(Duration::from_secs(600), case).await.expect("the case ends within ten minutes");
     });
 }
 
@@ -82,6 +85,17 @@ pub async fn open_as_leader(url: &str) -> (Database, Token) {
     let leader = leader(1, 1);
     database.promote(&leader).await.unwrap();
     (database, leader.token)
+}
+
+/// Promotes, however long others keep the database from it: it gives up by itself after some seconds.
+///
+/// # Panics
+/// If it is refused, or does not come through within [`SOON`].
+pub async fn promote(database: &Database, leader: &Leader) {
+    let start = Instant::now();
+    while let Err(error) = database.promote(leader).await {
+        assert!(matches!(error, DatabaseError::Unavailable(_)) && start.elapsed() < SOON, "{error}");
+    }
 }
 
 /// A message with an item of its own.
@@ -117,11 +131,11 @@ pub fn item(number: usize) -> Item {
 /// Waits until a condition holds.
 ///
 /// # Panics
-/// If it does not within ten seconds.
+/// If it does not within [`SOON`].
 pub async fn eventually<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
     let start = Instant::now();
     while !condition().await {
-        assert!(start.elapsed() < Duration::from_secs(10), "{what} does not come true");
+        assert!(start.elapsed() < SOON, "{what} does not come true");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -111,8 +111,8 @@ impl Cluster {
             format!("node.keys={id}.keys"),
             "node.hook=./hook".to_owned(),
             // On a busy machine a heartbeat may be late.
-            "node.election_timeout_min=1500ms".to_owned(),
-            "node.election_timeout_max=3s".to_owned(),
+            "node.election_timeout_min=4s".to_owned(),
+            "node.election_timeout_max=8s".to_owned(),
         ];
         let arguments = ["node"].into_iter().chain(settings.iter().flat_map(|setting| ["--set", setting]));
         let process = Symphony::start(self.program, self.folder.path(), &format!("node-{id}"), arguments, &[]);

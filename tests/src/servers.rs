@@ -13,8 +13,11 @@ pub mod vsftpd;
 
 use std::{
     env,
+    fs::{self, File},
+    mem,
     net::{TcpListener, UdpSocket},
-    ops::Range,
+    ops::{Range, RangeInclusive},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
@@ -27,6 +30,9 @@ const FURTHER_FOLDERS: [&str; 2] = ["/usr/sbin", "/usr/local/sbin"];
 
 /// Below the ports that Linux gives to whoever connects, so that a port that is free stays so.
 const PORTS: Range<u16> = 12_000..30_000;
+
+/// What file servers choose from for data connections, each port for a moment; nobody else is given any of these.
+pub const PASSIVE_PORTS: RangeInclusive<u16> = 30_000..=32_767;
 
 /// The program of that name, if it is installed.
 #[must_use]
@@ -60,25 +66,44 @@ fn is_executable(program: &Path) -> bool {
 #[must_use]
 pub fn trial(name: &str, programs: &[&str], test: impl FnOnce() + Send + 'static) -> Trial {
     let missing = missing(programs);
-    if missing.is_empty() {
-        return Trial::test(name, move || {
-            test();
-            Ok(())
-        });
+    if !missing.is_empty() {
+        return impossible(name, &missing.join(", "));
     }
-    let reason = format!("needs {}", missing.join(", "));
+    Trial::test(name, move || {
+        test();
+        Ok(())
+    })
+}
+
+/// A test that cannot be run here for want of something: ignored, or failed if `SYMPHONY_REQUIRE_SERVERS` is set.
+#[must_use]
+pub fn impossible(name: &str, need: &str) -> Trial {
+    let reason = format!("needs {need}");
     let is_required = env::var_os("SYMPHONY_REQUIRE_SERVERS").is_some();
     let message = reason.clone();
     Trial::test(name, move || Err(Failed::from(message))).with_kind(reason).with_ignored_flag(!is_required)
 }
 
-/// A loopback port that was free a moment ago, for TCP and for UDP, and that the system gives to nobody who does not ask
-/// for it.
+/// A loopback port that is free, for TCP and for UDP, and that the system gives to nobody who does not ask for it, nor
+/// this function to anybody else while this process lives.
+///
+/// # Panics
+/// If there can be no lock files.
 #[must_use]
 pub fn free_port() -> u16 {
+    // Another user could not open our files.
+    let user = fs::metadata("/proc/self").expect("Linux has /proc").uid();
+    let folder = env::temp_dir().join(format!("symphony-ports-{user}"));
+    fs::create_dir_all(&folder).expect("a folder for lock files");
     loop {
         let port = rand::random_range(PORTS);
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() && UdpSocket::bind(("127.0.0.1", port)).is_ok() {
+        let lock = File::create(folder.join(port.to_string())).expect("a lock file");
+        if lock.try_lock().is_ok()
+            && TcpListener::bind(("127.0.0.1", port)).is_ok()
+            && UdpSocket::bind(("127.0.0.1", port)).is_ok()
+        {
+            // The system unlocks it when the process ends.
+            mem::forget(lock);
             return port;
         }
     }

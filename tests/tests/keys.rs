@@ -19,7 +19,7 @@ use symphony_tests::{
 const PROGRAM: &str = env!("CARGO_BIN_EXE_symphony-under-test");
 
 /// What a process has to end in good order.
-const GRACE: Duration = Duration::from_secs(20);
+const GRACE: Duration = Duration::from_secs(60);
 
 /// The key that member 1 sends with, according to its file.
 fn sending_key(cluster: &Cluster) -> Key {

@@ -21,7 +21,7 @@ use symphony_tests::{
 const PROGRAM: &str = env!("CARGO_BIN_EXE_symphony-under-test");
 
 /// What a process has to end in good order.
-const GRACE: Duration = Duration::from_secs(20);
+const GRACE: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_role_tells_how_it_is_and_ends_in_good_order_when_asked() {

@@ -49,7 +49,7 @@ const SHORT: &[u8] = &[0x10, 0x01];
 /// So many datagrams of each kind are waited for, and opened.
 const OF_EACH_KIND: usize = 6;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 fn main() {
     let needed: &[&str] = if may_capture() { &["tshark", "dumpcap"] } else { &["dumpcap with the right to capture"] };

@@ -6,13 +6,16 @@ use std::{
 };
 
 use serde::Serialize;
-use symphony_adapters::database::{Counts, DatabaseError};
+use symphony_adapters::{
+    database::{Counts, DatabaseError},
+    driver::Status,
+};
 
 use super::Pipeline;
 use crate::{cli::DevOptions, roles::RunError};
 
 /// Time for a full pass.
-const PASS_MAX: Duration = Duration::from_secs(60);
+const PASS_MAX: Duration = Duration::from_secs(300);
 
 /// Time between looks at what has arrived.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
@@ -35,26 +38,29 @@ pub(super) async fn pass(pipeline: &Pipeline, started: Instant, options: &DevOpt
     if !options.once {
         return std::future::pending().await;
     }
-    loop {
+    let (leader, counts) = loop {
         let counts = pipeline.database.counts().await;
-        let missing = missing(pipeline, &counts);
-        if missing.is_empty() {
-            break;
+        let leader = pipeline.nodes.leader();
+        let missing = missing(pipeline, leader.as_ref(), &counts);
+        if missing.is_empty()
+            && let (Some(leader), Ok(counts)) = (leader, counts)
+        {
+            break (leader, counts);
         }
         if started.elapsed() > PASS_MAX {
             return Err(RunError::Incomplete { seconds: PASS_MAX.as_secs(), missing: missing.join(", ") });
         }
         tokio::time::sleep(LOOK_INTERVAL).await;
-    }
-    print(&figures(pipeline, started).await?, options.json);
+    };
+    print(&figures(pipeline, &leader, &counts, started), options.json);
     Ok(())
 }
 
 /// What has not arrived yet, in words.
-fn missing(pipeline: &Pipeline, counts: &Result<Counts, DatabaseError>) -> Vec<String> {
+fn missing(pipeline: &Pipeline, leader: Option<&Status>, counts: &Result<Counts, DatabaseError>) -> Vec<String> {
     let mut missing = Vec::new();
     let progress = pipeline.progress.borrow();
-    if pipeline.nodes.leader().is_none() {
+    if leader.is_none() {
         missing.push("a leader".to_owned());
     }
     if progress.runs_finished == 0 {
@@ -81,19 +87,17 @@ fn missing(pipeline: &Pipeline, counts: &Result<Counts, DatabaseError>) -> Vec<S
     missing
 }
 
-async fn figures(pipeline: &Pipeline, started: Instant) -> Result<Pass, RunError> {
-    let counts = pipeline.database.counts().await?;
-    let leader = pipeline.nodes.leader();
-    Ok(Pass {
-        leader: leader.as_ref().map_or(0, |leader| leader.id.0),
-        term: leader.map_or(0, |leader| leader.term),
+fn figures(pipeline: &Pipeline, leader: &Status, counts: &Counts, started: Instant) -> Pass {
+    Pass {
+        leader: leader.id.0,
+        term: leader.term,
         items_scraped: pipeline.progress.borrow().totals.items_seen,
         items_stored: counts.items,
         files_delivered: counts.files,
         mails: counts.mails_sent,
         elapsed_ms: started.elapsed().as_millis(),
         peak_rss_mb: peak_rss_mb().unwrap_or(0),
-    })
+    }
 }
 
 /// The result is what was asked for, so it goes to standard output.

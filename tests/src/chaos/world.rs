@@ -38,6 +38,7 @@ use crate::{
     cluster::{Cluster, GRACE},
     proxy::Proxy,
     servers::{
+        PASSIVE_PORTS,
         disk::Disk,
         free_port,
         postgres::Postgres,
@@ -108,15 +109,15 @@ impl World {
         prepare(&database).await;
 
         let smtp = block_in_place(SmtpServer::start);
-        let (shop_address, ftp, passive) = (format!("127.0.0.1:{}", free_port()), free_port(), free_port());
+        let (shop_address, ftp) = (format!("127.0.0.1:{}", free_port()), free_port());
+        let (passive_min, passive_max) = (PASSIVE_PORTS.start(), PASSIVE_PORTS.end());
         let more = format!(
             "[shop]\nlisten = \"{shop_address}\"\nproducts = {PRODUCTS}\nprice_change_every = \"10ms\"\n\n\
              [ftp]\naddress = \"127.0.0.1:{ftp}\"\nuser = \"symphony\"\npassword = \"any-password\"\n\n\
              [ftp_server]\nlisten = \"127.0.0.1:{ftp}\"\noperations = \"127.0.0.1:{}\"\nroot = \"files\"\n\
-             user = \"symphony\"\npassword = \"any-password\"\npassive_port_min = {passive}\npassive_port_max = {}\n\n\
+             user = \"symphony\"\npassword = \"any-password\"\npassive_port_min = {passive_min}\npassive_port_max = {passive_max}\n\n\
              [mail]\nurl = \"smtp://{}?tls=none\"\nfrom = \"symphony@example.org\"\nto = [\"ops@example.org\"]\n",
             free_port(),
-            passive + 40,
             smtp.address()
         );
         let site = config::Site { delay: PAGE_EVERY, ..shop::site(&format!("http://{shop_address}")) };
@@ -274,9 +275,11 @@ impl World {
         let begun = Instant::now();
         loop {
             let stored = self.stored().await;
-            let dead = self.broker.depth().await.map(|depth| depth.dead);
+            let depth = self.broker.depth().await;
             let all = stored.messages >= scraped.published.len() as u64 && stored.files >= scraped.files;
-            if (all && dead.is_ok_and(|dead| dead >= self.bad.len() as u64)) || begun.elapsed() > SETTLE_TIME_MAX {
+            // What comes again waits with all others.
+            let settled = depth.is_ok_and(|depth| depth.dead >= self.bad.len() as u64 && depth.ready == 0);
+            if (all && settled) || begun.elapsed() > SETTLE_TIME_MAX {
                 break;
             }
             sleep(Duration::from_millis(50)).await;

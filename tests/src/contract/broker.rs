@@ -1,15 +1,24 @@
 //! What [`Broker`] promises, whoever carries the messages.
 
-use std::{collections::BTreeSet, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use symphony_adapters::broker::{self, Broker, BrokerError, Consumer, Delivery, Depth, Message};
 use tokio::{
+    sync::Barrier,
     task::JoinSet,
     time::{Instant, sleep, timeout},
 };
 
 /// How long anything that must happen may take.
-pub const SOON: Duration = Duration::from_secs(30);
+pub const SOON: Duration = Duration::from_secs(180);
 
 /// How long to watch that something does not happen.
 const A_WHILE: Duration = Duration::from_millis(500);
@@ -286,30 +295,38 @@ async fn prefetch_bounds(url: String, queue: String) {
 
 async fn consumers_share(url: String, queue: String) {
     let broker = ready(&url, &queue).await;
-    let mut tasks = JoinSet::new();
-    for _ in 0..3 {
-        let mut consumer = broker.consume(4).await.unwrap();
-        tasks.spawn(async move {
-            let mut seen = Vec::new();
-            while let Ok(delivery) = timeout(Duration::from_secs(3), consumer.next()).await {
-                assert_eq!(delivery.redeliveries, 0);
-                seen.push(delivery.message.id.clone());
-                // Work takes its time, so that no consumer could do it all.
-                sleep(Duration::from_millis(5)).await;
-                delivery.ack().await.unwrap();
-            }
-            seen
-        });
-    }
     let expected: Vec<String> = (0..60).map(|number| format!("{number:02}")).collect();
     for id in &expected {
         broker.publish(&message(id)).await.unwrap();
     }
-    let shares = tasks.join_all().await;
-    assert!(shares.iter().all(|seen| !seen.is_empty()), "one consumer had nothing");
-    let mut all: Vec<String> = shares.into_iter().flatten().collect();
+    let (each_has_one, settled) = (Arc::new(Barrier::new(3)), Arc::new(AtomicUsize::new(0)));
+    let mut tasks = JoinSet::new();
+    for _ in 0..3 {
+        let mut consumer = broker.consume(4).await.unwrap();
+        let (each_has_one, settled, count) = (each_has_one.clone(), settled.clone(), expected.len());
+        tasks.spawn(async move {
+            let mut seen = Vec::new();
+            // Whoever is first leaves some to the others.
+            let mut delivery = Some(next(&mut consumer).await);
+            each_has_one.wait().await;
+            let deadline = Instant::now() + SOON;
+            while settled.load(Ordering::Relaxed) < count {
+                assert!(Instant::now() < deadline, "only {settled:?} of {count}");
+                if let Some(delivery) = delivery.take() {
+                    assert_eq!(delivery.redeliveries, 0);
+                    seen.push(delivery.message.id.clone());
+                    delivery.ack().await.unwrap();
+                    settled.fetch_add(1, Ordering::Relaxed);
+                }
+                delivery = timeout(Duration::from_millis(20), consumer.next()).await.ok();
+            }
+            seen
+        });
+    }
+    let mut all: Vec<String> = tasks.join_all().await.into_iter().flatten().collect();
     all.sort_unstable();
     assert_eq!(all, expected);
+    nothing_more(&mut broker.consume(1).await.unwrap()).await;
     broker.close().await;
 }
 

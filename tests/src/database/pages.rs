@@ -161,7 +161,7 @@ async fn what_is_rare_is_found_at_once_and_all_else_in_bounded_steps(url: String
     let oldest = Item { title: "Xy Zeppelin".into(), fields: [("lift".to_owned(), json!("helium"))].into(), ..item(0) };
     database.store_items(&token, &[message("oldest", oldest.clone())]).await.unwrap();
     let numbers: Vec<_> = (1..ITEMS).collect();
-    for numbers in numbers.chunks(2_500) {
+    for numbers in numbers.chunks(500) {
         let mut batch: Vec<_> = numbers.iter().copied().map(incoming).collect();
         // In so many of the oldest that every sample has some.
         batch.iter_mut().filter(|_| numbers[0] < 30_000).for_each(|one| one.item.title += " stovepipe");

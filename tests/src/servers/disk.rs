@@ -9,12 +9,24 @@ use std::{
     time::Duration,
 };
 
-use super::{find_program, process::Process, wait_until};
+use libtest_mimic::Trial;
 
-const MOUNT_TIME_MAX: Duration = Duration::from_secs(10);
+use super::{find_program, impossible, process::Process, wait_until};
+
+const MOUNT_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// Programs that a disk needs.
 pub const PROGRAMS: &[&str] = &["unshare", "nsenter", "mount"];
+
+/// A test that needs a disk and `programs`: like [`super::trial`] where there is no disk to be had.
+#[must_use]
+pub fn trial(name: &str, programs: &[&str], test: impl FnOnce() + Send + 'static) -> Trial {
+    let needed = [PROGRAMS, programs].concat();
+    if super::missing(&needed).is_empty() && !Disk::can_be_had() {
+        return impossible(name, "the right to mount a disk: unshare --mount --map-root-user");
+    }
+    super::trial(name, &needed, test)
+}
 
 /// A disk in memory, which is gone when this is dropped.
 #[derive(Debug)]

@@ -4,20 +4,17 @@ use std::{
     fs,
     net::{Ipv4Addr, SocketAddr, TcpStream},
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use symphony_adapters::ftp::{FtpClient, FtpSettings, Security};
 use tempfile::TempDir;
 
-use super::{disk::Disk, free_port, vsftpd::Vsftpd, wait_until};
+use super::{PASSIVE_PORTS, disk::Disk, free_port, vsftpd::Vsftpd, wait_until};
 use crate::symphony::{PATIENCE, Symphony};
 
 /// What a slow vsftpd moves in a second.
 const RATE: usize = 1 << 20;
-
-/// Ports for data connections, more than one client has open or half closed.
-const PASSIVE_PORTS: u16 = 100;
 
 /// A running file server.
 #[derive(Debug)]
@@ -112,14 +109,11 @@ impl FileServer {
         }
     }
 
-    /// Whether a download of the file, asked for at `begun`, is under way.
+    /// Whether a download of the file is under way: the server, or a child of it, has read some of it.
     #[must_use]
-    pub fn is_sending(&self, file: &Path, begun: Instant) -> bool {
-        match self {
-            // A third of what its rate allows.
-            Self::Vsftpd(_) => begun.elapsed() > Duration::from_secs(1),
-            Self::Own(server) => server.has_read_of(file) > 0,
-        }
+    pub fn is_sending(&self, file: &Path) -> bool {
+        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+        processes.map(|process| has_read_of(&process.path(), file)).any(|bytes| bytes > 0)
     }
 
     /// Ends it at once, with all its connections.
@@ -171,32 +165,29 @@ impl Own {
 
     fn restart(&mut self) {
         self.process = None;
-        let first = free_port();
         let variables = [
             ("SYMPHONY_FTP_SERVER__LISTEN", self.address.to_string()),
             ("SYMPHONY_FTP_SERVER__OPERATIONS", self.operations.to_string()),
             ("SYMPHONY_FTP_SERVER__ROOT", self.root.display().to_string()),
             ("SYMPHONY_FTP_SERVER__USER", Self::USER.to_owned()),
             ("SYMPHONY_FTP_SERVER__PASSWORD", Self::PASSWORD.to_owned()),
-            ("SYMPHONY_FTP_SERVER__PASSIVE_PORT_MIN", first.to_string()),
-            ("SYMPHONY_FTP_SERVER__PASSIVE_PORT_MAX", (first + PASSIVE_PORTS).to_string()),
+            ("SYMPHONY_FTP_SERVER__PASSIVE_PORT_MIN", PASSIVE_PORTS.start().to_string()),
+            ("SYMPHONY_FTP_SERVER__PASSIVE_PORT_MAX", PASSIVE_PORTS.end().to_string()),
         ];
         let mut process = Symphony::start(&self.program, self.folder.path(), "ftp", ["ftp"], &variables);
         let listens = wait_until(PATIENCE, || !process.is_running() || TcpStream::connect(self.address).is_ok());
         assert!(listens && process.is_running(), "it does not listen:\n{}", process.log());
         self.process = Some(process);
     }
+}
 
-    /// Bytes of a file that the server has read so far; none if it has not opened it.
-    fn has_read_of(&self, file: &Path) -> u64 {
-        let Some(process) = &self.process else { return 0 };
-        let process = PathBuf::from(format!("/proc/{}", process.id()));
-        let descriptors = fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
-        let open = descriptors.filter(|descriptor| fs::read_link(descriptor.path()).is_ok_and(|at| at == file));
-        let positions = open.filter_map(|descriptor| {
-            let state = fs::read_to_string(process.join("fdinfo").join(descriptor.file_name())).ok()?;
-            state.lines().find_map(|line| line.strip_prefix("pos:"))?.trim().parse().ok()
-        });
-        positions.max().unwrap_or(0)
-    }
+/// Bytes of a file that a process has read so far; none if it has not opened it.
+fn has_read_of(process: &Path, file: &Path) -> u64 {
+    let descriptors = fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
+    let open = descriptors.filter(|descriptor| fs::read_link(descriptor.path()).is_ok_and(|at| at == file));
+    let positions = open.filter_map(|descriptor| {
+        let state = fs::read_to_string(process.join("fdinfo").join(descriptor.file_name())).ok()?;
+        state.lines().find_map(|line| line.strip_prefix("pos:"))?.trim().parse().ok()
+    });
+    positions.max().unwrap_or(0)
 }

@@ -19,8 +19,8 @@ pub const PROGRAMS: &[&str] = &["initdb", "postgres", "pg_isready", "createdb"];
 /// Password of the account of every URL.
 pub const PASSWORD: &str = "correct-horse";
 
-const START_TIME_MAX: Duration = Duration::from_secs(30);
-const STOP_TIME_MAX: Duration = Duration::from_secs(10);
+const START_TIME_MAX: Duration = Duration::from_secs(300);
+const STOP_TIME_MAX: Duration = Duration::from_secs(120);
 
 /// A server with its data in a temporary folder.
 #[derive(Debug)]

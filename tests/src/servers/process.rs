@@ -12,7 +12,7 @@ use std::{
 use super::wait_until;
 
 /// How long a server may take to listen.
-const START_DEADLINE: Duration = Duration::from_secs(20);
+const START_DEADLINE: Duration = Duration::from_secs(120);
 
 /// A running program, leader of its own process group, which is killed when this is dropped.
 #[derive(Debug)]

@@ -19,8 +19,8 @@ pub const PROGRAMS: &[&str] = &["rabbitmq-server", "epmd"];
 /// Debian's program on the path insists on the user `rabbitmq`; this one runs as whoever runs the test.
 const SCRIPT: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 
-const START_DEADLINE: Duration = Duration::from_secs(120);
-const STOP_DEADLINE: Duration = Duration::from_secs(30);
+const START_DEADLINE: Duration = Duration::from_secs(600);
+const STOP_DEADLINE: Duration = Duration::from_secs(120);
 
 /// One node, which keeps its ports and its data when it is stopped and started again.
 #[derive(Debug)]

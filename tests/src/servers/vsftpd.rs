@@ -9,7 +9,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{certificates::Certificate, find_program, free_port, process::Process};
+use super::{PASSIVE_PORTS, certificates::Certificate, find_program, free_port, process::Process};
 
 /// A running vsftpd. It needs no privileges and no accounts: it runs as whoever runs the tests, without a chroot, so
 /// its users' home is [`Vsftpd::home`] and not `/`.
@@ -51,7 +51,8 @@ impl Vsftpd {
     /// If it does not listen.
     #[must_use]
     pub fn start_slow(bytes_per_second: usize) -> Self {
-        Self::start_with(&format!("anon_max_rate={bytes_per_second}\n"), Disk::Shared)
+        // What it reads itself shows in the position of the file.
+        Self::start_with(&format!("anon_max_rate={bytes_per_second}\nuse_sendfile=NO\n"), Disk::Shared)
     }
 
     /// Starts one with a disk of this many bytes for its users; see [`super::disk::Disk::can_be_had`].
@@ -133,11 +134,13 @@ impl Vsftpd {
 fn settings(home: &str, port: u16) -> String {
     let user = Command::new("id").arg("-un").output().expect("the user's name").stdout;
     let user = String::from_utf8_lossy(&user).trim().to_owned();
+    let (first, last) = (PASSIVE_PORTS.start(), PASSIVE_PORTS.end());
     format!(
         "listen=YES\nlisten_address=127.0.0.1\nlisten_port={port}\nbackground=NO\n\
          run_as_launching_user=YES\nftp_username={user}\nseccomp_sandbox=NO\nisolate=NO\nisolate_network=NO\n\
          anonymous_enable=YES\nlocal_enable=NO\nanon_root={home}\nallow_writeable_chroot=YES\n\
          write_enable=YES\nanon_upload_enable=YES\nanon_mkdir_write_enable=YES\nanon_other_write_enable=YES\n\
-         anon_world_readable_only=NO\nanon_umask=022\nconnect_from_port_20=NO\nxferlog_enable=NO\n"
+         anon_world_readable_only=NO\nanon_umask=022\nconnect_from_port_20=NO\nxferlog_enable=NO\n\
+         pasv_min_port={first}\npasv_max_port={last}\n"
     )
 }

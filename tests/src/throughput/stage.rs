@@ -17,7 +17,7 @@ use symphony_adapters::{
 use tokio::task::{JoinSet, block_in_place};
 
 use crate::{
-    cluster::{Cluster, GRACE},
+    cluster::Cluster,
     contract::broker::ready,
     database::item,
     servers::{postgres::Postgres, rabbitmq::RabbitMq},
@@ -94,7 +94,7 @@ impl Stage {
     /// Ends the manager in good order.
     pub(super) fn stop_manager(&mut self) {
         if let Some(mut manager) = self.manager.take() {
-            block_in_place(|| manager.stop(GRACE));
+            block_in_place(|| manager.stop(PATIENCE));
         }
     }
 
@@ -127,7 +127,7 @@ impl Stage {
             let broker = Arc::clone(&self.broker);
             publishers.spawn(async move {
                 for number in (first..items).step_by(PUBLISHERS) {
-                    broker.publish(&message(number)).await.expect("a healthy broker");
+                    confirmed(&*broker, number).await;
                 }
             });
         }
@@ -139,7 +139,7 @@ impl Stage {
     /// Publishes one item, and does not wait.
     pub(super) fn publish_in_the_background(&self, number: usize) {
         let broker = Arc::clone(&self.broker);
-        tokio::spawn(async move { broker.publish(&message(number)).await.expect("a healthy broker") });
+        tokio::spawn(async move { confirmed(&*broker, number).await });
     }
 
     /// Waits until this many items are stored.
@@ -179,8 +179,14 @@ impl Stage {
     /// Ends everything in good order.
     pub(super) fn stop(mut self) {
         self.stop_manager();
-        block_in_place(|| self.web.stop(GRACE));
+        block_in_place(|| self.web.stop(PATIENCE));
     }
+}
+
+/// Publishes an item until that is confirmed: the database knows it by its id, however often it comes.
+async fn confirmed(broker: &dyn Broker, number: usize) {
+    let message = message(number);
+    crate::symphony::until("a confirm", async || broker.publish(&message).await.ok()).await;
 }
 
 /// An item as a message.

@@ -68,8 +68,7 @@ async fn a_frozen_leader() {
         let flow = flow.clone();
         waiting.spawn(async move { flow.write(1_000_000 + number * BATCH).await });
     }
-    let of_new = Flow::new(&cluster, &new);
-    assert_eq!(of_new.write(2_000_000).await, Some(StatusCode::OK));
+    assert_eq!(Flow::new(&cluster, &new).write(2_000_000).await, Some(StatusCode::OK));
     tokio::time::sleep(FREEZE.saturating_sub(frozen.elapsed())).await;
     assert_eq!(rows_of(&database, old.term).await, at_promotion, "nobody writes for a frozen leader");
 
@@ -84,13 +83,20 @@ async fn a_frozen_leader() {
         let late = Flow { leader: LeaderInfo { term, ..old.clone() }, ..flow.clone() };
         assert_eq!(late.write(3_000_000).await, Some(StatusCode::MISDIRECTED_REQUEST), "in term {term}");
     }
-    let thawed = &cluster.urls()[&old.node];
-    let known: LeaderInfo = visitor.get(&format!("{thawed}/leader")).await.json().await.unwrap();
-    assert!(known.term >= new.term, "{known:?} after {new:?}");
+    let thawed = format!("{}/leader", cluster.urls()[&old.node]);
+    until("the thawed node to know of another leader", async || {
+        let known: LeaderInfo = visitor.try_get(&thawed).await?.json().await.ok()?;
+        (known.term >= new.term).then_some(())
+    })
+    .await;
     assert_eq!(rows_of(&database, old.term).await, at_promotion, "the thawed leader wrote");
     let inbox = message_ids(&database, old.term).await;
     assert!(flow.stored().is_subset(&inbox), "what was acknowledged is there");
-    assert_eq!(of_new.write(4_000_000).await, Some(StatusCode::OK), "the new leader still leads");
+    until("a write of whoever leads now", async || {
+        let now = Flow::new(&cluster, &leader(&cluster, &visitor).await?);
+        (now.write(4_000_000).await? == StatusCode::OK).then_some(())
+    })
+    .await;
 }
 
 /// The node that leads, by its own account.

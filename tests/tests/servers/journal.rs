@@ -13,10 +13,7 @@ use symphony_adapters::{
     broker::{self, Broker},
     tls::Tls,
 };
-use symphony_tests::servers::{
-    disk::{self, Disk},
-    trial,
-};
+use symphony_tests::servers::disk::{self, Disk};
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::sync::CancellationToken;
 
@@ -25,7 +22,7 @@ const DISK_SIZE: usize = 1 << 20;
 
 pub(crate) fn trials() -> Vec<Trial> {
     let name = "journal::a_full_disk_takes_nothing_that_was_written_down";
-    vec![trial(name, disk::PROGRAMS, a_full_disk).with_ignored_flag(!Disk::can_be_had())]
+    vec![disk::trial(name, &[], a_full_disk)]
 }
 
 /// Takes every file, and keeps none.

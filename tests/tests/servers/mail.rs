@@ -25,7 +25,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 /// More than an honest server needs on a busy machine, and what a silent one costs.
-const TIMEOUT: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(15);
 
 fn mailer(url: &str, to: &str) -> Mailer {
     let (from, to) = ("Symphony <symphony@example.org>".to_owned(), vec![to.to_owned()]);
@@ -123,7 +123,7 @@ fn drops_and_hangs() {
             let start = Instant::now();
             let result = mailer.send(&mail("a", "b")).await;
             assert!(matches!(result, Err(MailError::Transient(_))), "{trouble}: {result:?}");
-            assert!(start.elapsed() < 2 * TIMEOUT, "{trouble}: {:?}", start.elapsed());
+            assert!(start.elapsed() < 3 * TIMEOUT, "{trouble}: {:?}", start.elapsed());
             // The same mailer is none the worse for it: whatever answer was owed is not taken for that to another mail.
             let again = mailer.send(&mail("a", "b")).await;
             assert!(matches!(again, Err(MailError::Transient(_))), "{trouble}: {again:?}");

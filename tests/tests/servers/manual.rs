@@ -3,7 +3,6 @@
 
 use std::{
     collections::BTreeMap,
-    env,
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -12,7 +11,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use libtest_mimic::{Failed, Trial};
+use libtest_mimic::Trial;
 use reqwest::StatusCode;
 use serde_json::Value;
 use symphony::{
@@ -26,7 +25,7 @@ use symphony_adapters::{
 };
 use symphony_tests::{
     cluster::{Cluster, GRACE, programs},
-    servers::{find_program, free_port, postgres::Postgres, rabbitmq::RabbitMq, trial},
+    servers::{find_program, free_port, impossible, postgres::Postgres, rabbitmq::RabbitMq, trial},
     symphony::{Visitor, until},
 };
 use tokio::sync::watch;
@@ -45,11 +44,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         ),
     ];
     let Some(folder) = manual() else {
-        let reason = "needs postgresql-doc";
-        let is_required = env::var_os("SYMPHONY_REQUIRE_SERVERS").is_some();
-        let missing = |name: &str| Trial::test(name, move || Err(Failed::from(reason)));
-        let ignored = |trial: Trial| trial.with_kind(reason).with_ignored_flag(!is_required);
-        return tests.into_iter().map(|(name, _, _)| ignored(missing(name))).collect();
+        return tests.into_iter().map(|(name, _, _)| impossible(name, "postgresql-doc")).collect();
     };
     let on_the_manual = |(name, programs, test): (&str, Vec<&str>, Test)| {
         let folder = folder.clone();
@@ -69,6 +64,9 @@ fn manual() -> Option<PathBuf> {
     folders.sort();
     folders.pop()
 }
+
+/// The longest that a run takes.
+const SCRAPE_TIME_MAX: Duration = Duration::from_secs(900);
 
 const SITE: &str = r#"
     name = "manual"
@@ -138,7 +136,7 @@ fn take_the_manual_to_the_database(folder: &Path) {
             let url = format!("{url}/readyz");
             until(&url, || async { (visitor.try_get(&url).await?.status() == StatusCode::OK).then_some(()) }).await;
         }
-        scraper.succeed();
+        scraper.succeed_within(SCRAPE_TIME_MAX);
         println!("{} pages scraped and published in {:?}", expected.len(), start.elapsed());
         let status = format!("{}/v1/status", urls[&1]);
         until("all pages", || async {
@@ -188,7 +186,7 @@ fn scrape(site: &config::Site, state: &Path, recorder: &Arc<Recorder>) -> Progre
     let tls = symphony_adapters::tls::Tls::new(None).unwrap();
     let running = run(settings, &tls, broker, upload, sender, CancellationToken::new());
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(async { tokio::time::timeout(Duration::from_secs(300), running).await }).unwrap().unwrap();
+    runtime.block_on(async { tokio::time::timeout(SCRAPE_TIME_MAX, running).await }).unwrap().unwrap();
     progress.borrow().clone()
 }
 

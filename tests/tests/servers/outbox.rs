@@ -74,7 +74,8 @@ async fn waiting_mails() {
         database.claim_digest(&leader(1, 1).token, 1, 100, Duration::ZERO).await.unwrap()
     })
     .await;
-    assert_eq!((digest.mails.len(), digest.mails[0].attempts), (7, 1));
+    assert_eq!(digest.mails.len(), 7);
+    assert!(digest.mails[0].attempts >= 1, "{digest:?}");
     database.settle_digest(&digest, &MailOutcome::Sent).await.unwrap();
     assert_eq!(database.counts().await.unwrap().mails_sent, 7);
 }

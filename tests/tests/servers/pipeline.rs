@@ -249,11 +249,15 @@ impl Servers {
 /// A scraper at work on a single run.
 struct Run(Symphony);
 
-/// Starts a run, and asks the scraper how it is.
+/// Starts a run, and asks the scraper how it is. On a busy machine it may have ended before it was asked.
 async fn scrape(cluster: &Cluster, visitor: &Visitor) -> Run {
-    let run = Run(cluster.start("scraper", &["--once"]));
-    until("the scraper to be ready", || ready(visitor, &cluster.scraper)).await;
-    run
+    let mut run = cluster.start("scraper", &["--once"]);
+    until("the scraper to be ready", || {
+        let has_ended = !run.is_running();
+        async move { if has_ended { Some(()) } else { ready(visitor, &cluster.scraper).await } }
+    })
+    .await;
+    Run(run)
 }
 
 impl Run {

@@ -6,17 +6,12 @@ use std::{
     future::Future,
     io::Write as _,
     path::PathBuf,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
 use libtest_mimic::Trial;
 use symphony_adapters::ftp::FtpError;
-use symphony_tests::servers::{
-    disk::{self, Disk},
-    files::FileServer,
-    trial,
-    vsftpd::Vsftpd,
-};
+use symphony_tests::servers::{disk, files::FileServer, trial, vsftpd::Vsftpd};
 use tokio::time::timeout;
 
 use crate::PROGRAM;
@@ -48,13 +43,13 @@ fn on_both<F: Future<Output = ()> + 'static>(name: &str, test: Test<F>) -> [Tria
 }
 
 fn on_full_disks(name: &str) -> [Trial; 2] {
-    let vsftpd = trial(&format!("transfers::{name}::vsftpd"), &[Vsftpd::PROGRAM], || {
+    let vsftpd = disk::trial(&format!("transfers::{name}::vsftpd"), &[Vsftpd::PROGRAM], || {
         run(full_disk(FileServer::Vsftpd(Vsftpd::start_with_disk_of(DISK_SIZE))));
     });
-    let own = trial(&format!("transfers::{name}::own"), disk::PROGRAMS, || {
+    let own = disk::trial(&format!("transfers::{name}::own"), &[], || {
         run(full_disk(FileServer::own_with_disk_of(PROGRAM, DISK_SIZE)));
     });
-    [vsftpd, own].map(|trial| if Disk::can_be_had() { trial } else { trial.with_ignored_flag(true) })
+    [vsftpd, own]
 }
 
 fn run(test: impl Future<Output = ()>) {
@@ -93,9 +88,8 @@ async fn a_file_that_grows(server: FileServer) {
     let mut client = server.connect().await;
     let size_max = 2 * server.large() as u64;
     {
-        let begun = Instant::now();
         let mut download = Box::pin(async { size_of(client.download(&path, size_max).await) });
-        in_mid_flight(&mut download, || server.is_sending(&local, begun)).await;
+        in_mid_flight(&mut download, || server.is_sending(&local)).await;
         fs::File::options().append(true).open(&local).unwrap().write_all(b"more").unwrap();
         // One server sends what was there when it began, the other what is there when it comes to the end.
         let error = download.await.unwrap_err();
@@ -110,9 +104,8 @@ async fn a_file_rewritten(server: FileServer) {
     let mut client = server.connect().await;
     let size = server.large();
     {
-        let begun = Instant::now();
         let mut download = Box::pin(async { size_of(client.download(&path, size as u64).await) });
-        in_mid_flight(&mut download, || server.is_sending(&local, begun)).await;
+        in_mid_flight(&mut download, || server.is_sending(&local)).await;
         fs::File::options().write(true).open(&local).unwrap().write_all(&vec![7; size]).unwrap();
         let error = download.await.unwrap_err();
         assert!(matches!(&error, FtpError::Changed(changed) if *changed == path), "{error}");
@@ -125,9 +118,8 @@ async fn dies_in_mid_download(mut server: FileServer) {
     let mut client = server.connect().await;
     let size = server.large() as u64;
     {
-        let begun = Instant::now();
         let mut download = Box::pin(async { size_of(client.download(&path, size).await) });
-        in_mid_flight(&mut download, || server.is_sending(&local, begun)).await;
+        in_mid_flight(&mut download, || server.is_sending(&local)).await;
         server.stop();
         let error = download.await.unwrap_err();
         let lost = matches!(error, FtpError::Connection { .. } | FtpError::Incomplete { .. } | FtpError::Protocol(_));
