@@ -29,7 +29,11 @@ use plan::Plan;
 
 pub(crate) async fn run(options: &DevOptions, config: Config, shutdown: CancellationToken) -> Result<(), RunError> {
     let started = Instant::now();
-    let plan = Plan::make(&options.data, config).await?;
+    let mut plan = Plan::make(&options.data, config).await?;
+    if options.once {
+        // A second scrape would count the same items again.
+        plan.config.scraper.every = None;
+    }
     if !options.json {
         report::print_table(&plan);
     }
@@ -103,8 +107,12 @@ async fn start(
     let (progress, seen) = watch::channel(Progress::default());
     let queue = broker.clone();
     let stop = stop.clone();
-    let run = async move { scraper::run(config.scraper, &tls, queue, upload, progress, stop).await };
-    spawn(parts, run);
+    parts.spawn(async move {
+        scraper::run(config.scraper, &tls, queue, upload, progress, stop.clone()).await?;
+        // With nothing left to scrape, the others still have to deliver.
+        stop.cancelled().await;
+        Ok(())
+    });
     Ok(Pipeline { nodes, broker, database, progress: seen })
 }
 

@@ -39,8 +39,8 @@ fn one_command_takes_a_whole_shop_to_the_database_again_and_again() {
     let folder = tempfile::tempdir().unwrap();
     let mut terms = Vec::new();
     for round in 1..=2 {
-        // A second scrape would count the same items again.
-        let mut pass = start(folder.path(), "once", &["--once", "--json", "--set", "scraper.every=1h"]);
+        // One scrape, however soon the next would come.
+        let mut pass = start(folder.path(), "once", &["--once", "--json", "--set", "scraper.every=1ms"]);
         pass.succeed_within(PASS_TIME_MAX);
         let output = pass.output();
         let pass: Value = serde_json::from_str(&output).unwrap_or_else(|error| panic!("{error}: {output}"));
