@@ -26,8 +26,10 @@ pub(super) async fn store(
             inbox.outcome(entry, first)
         })
         .collect();
-    let stored = entries.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == Outcome::Stored);
-    upsert(database, &mut write, stored.map(|(entry, _)| &entry.incoming.item)).await?;
+    for (effect, of) in [(Effect::Next, Outcome::Stored), (Effect::Again, Outcome::Duplicate)] {
+        let told = entries.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == of);
+        upsert(database, &mut write, effect, told.map(|(entry, _)| &entry.incoming.item)).await?;
+    }
     write.commit().await?;
     Ok(outcomes)
 }
@@ -149,17 +151,41 @@ struct ItemRow<'a> {
     revisions: u64,
 }
 
+/// What a message may change.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Effect {
+    /// It is new: it replaces what is not younger.
+    Next,
+    /// It is known. A scraper that knows less than this database (its state was lost, or it is another of the same site)
+    /// gives a state that has come back the message of its first time: the look was later, and the item is otherwise now.
+    /// A message that merely comes again is never later than its item.
+    Again,
+}
+
+impl Effect {
+    fn condition(self) -> &'static str {
+        match self {
+            Self::Next => "items.scraped_at_ms <= excluded.scraped_at_ms",
+            Self::Again => {
+                "items.scraped_at_ms < excluded.scraped_at_ms AND (items.site <> excluded.site \
+                 OR items.url <> excluded.url OR items.title <> excluded.title OR items.fields <> excluded.fields)"
+            }
+        }
+    }
+}
+
 /// Stores each item's latest state. Messages may come out of order: an older state never replaces a younger one.
 async fn upsert<'a>(
     database: &Database,
     write: &mut Write,
+    effect: Effect,
     items: impl Iterator<Item = &'a Item>,
 ) -> Result<(), DatabaseError> {
     // One statement cannot change a row twice, so several states of one item in a batch are folded here.
     let mut latest: BTreeMap<&str, (&Item, u64)> = BTreeMap::new();
     for item in items {
         let (kept, revisions) = latest.entry(&item.id).or_insert((item, 0));
-        *revisions += 1;
+        *revisions = if effect == Effect::Next { *revisions + 1 } else { 1 };
         if item.scraped_at_ms >= kept.scraped_at_ms {
             *kept = item;
         }
@@ -189,8 +215,9 @@ async fn upsert<'a>(
          ON CONFLICT (id) DO UPDATE SET site = excluded.site, url = excluded.url, title = excluded.title, \
          fields = excluded.fields, search_text = excluded.search_text, scraped_at_ms = excluded.scraped_at_ms, \
          stored_at_ms = excluded.stored_at_ms, term = excluded.term, revision = items.revision + excluded.revision \
-         WHERE items.scraped_at_ms <= excluded.scraped_at_ms",
-        database.dialect.rows
+         WHERE {}",
+        database.dialect.rows,
+        effect.condition()
     );
     let query = sqlx::query(AssertSqlSafe(upsert)).bind(value::rows(&rows)?).bind(write.now_ms).bind(write.term);
     write.session.execute(query).await?;

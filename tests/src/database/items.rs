@@ -15,6 +15,7 @@ promises![
     two_sessions_with_one_batch_store_it_once,
     a_new_state_of_an_item_is_its_next_revision,
     an_old_state_never_replaces_a_younger_one,
+    a_state_that_has_come_back_under_its_first_message_is_the_items_state,
     several_states_of_one_item_in_a_batch_leave_the_latest,
     an_item_comes_back_as_it_went_in,
     text_that_postgres_cannot_hold_is_stored_all_the_same,
@@ -102,6 +103,35 @@ async fn an_old_state_never_replaces_a_younger_one(url: String) {
     }
     let stored = database.item(&young.id).await.unwrap().unwrap();
     assert_eq!((stored.item, stored.revision), (young, 1));
+}
+
+async fn a_state_that_has_come_back_under_its_first_message_is_the_items_state(url: String) {
+    let (database, token) = open_as_leader(&url).await;
+    let at = |price: u64, scraped_at_ms| Item {
+        fields: [("price".to_owned(), json!({"amount": price}))].into(),
+        scraped_at_ms,
+        ..item(1)
+    };
+    let first = message("first", at(10, 1_000));
+    for message in [first.clone(), message("second", at(12, 2_000))] {
+        assert_eq!(database.store_items(&token, &[message]).await.unwrap(), [Outcome::Stored]);
+    }
+    // Merely delivered again, alone and beside others: nothing.
+    for _ in 0..2 {
+        let batch = [first.clone(), message("another", item(2))];
+        assert_eq!(database.store_items(&token, &batch).await.unwrap()[0], Outcome::Duplicate);
+        assert_eq!(database.item(&item(1).id).await.unwrap().unwrap().item, at(12, 2_000));
+    }
+    // A scraper that has lost its state sees the old price again, and does not know of the other.
+    let again = message("first", at(10, 3_000));
+    for _ in 0..2 {
+        assert_eq!(database.store_items(&token, std::slice::from_ref(&again)).await.unwrap(), [Outcome::Duplicate]);
+        let stored = database.item(&item(1).id).await.unwrap().unwrap();
+        assert_eq!((stored.item, stored.revision), (at(10, 3_000), 3));
+    }
+    // What says nothing new changes nothing, however late.
+    database.store_items(&token, &[message("first", at(10, 4_000))]).await.unwrap();
+    assert_eq!(database.item(&item(1).id).await.unwrap().unwrap().item, at(10, 3_000));
 }
 
 async fn several_states_of_one_item_in_a_batch_leave_the_latest(url: String) {
