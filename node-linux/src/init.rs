@@ -50,6 +50,9 @@ pub(crate) struct InitOptions {
     /// Group that may read a service's folder, as SERVICE=GID; once for each. Without one, only the owner may
     #[arg(long = "group", value_name = "SERVICE=GID", value_parser = parse_group)]
     groups: Vec<(String, u32)>,
+    /// Name or address of this machine by which users reach the manager: its certificate holds for that, too
+    #[arg(long, value_name = "HOST", default_value = "localhost")]
+    host: String,
 }
 
 /// Why not all is written.
@@ -102,8 +105,12 @@ fn write_all(options: &InitOptions) -> Result<String, InitError> {
     let _lock = authority.lock()?;
     let secrets = Secrets::load(&mut authority)?;
     let certified = SERVICES.into_iter().filter(|service| *service != BOARD);
-    let names = certified.map(|service| if service == "web" { WEB_NAMES } else { service });
-    let names = names.map(CertName::parse).collect::<Result<Vec<_>, _>>().map_err(InitError::Name)?;
+    let names = certified.map(|service| match service {
+        "web" => WEB_NAMES.to_owned(),
+        "manager" => format!("manager,{}", options.host),
+        _ => service.to_owned(),
+    });
+    let names = names.map(|name| CertName::parse(&name)).collect::<Result<Vec<_>, _>>().map_err(InitError::Name)?;
     let made = cert::make(&options.out.join(AUTHORITY), &names)?;
     let mut folders = Vec::new();
     for service in SERVICES {
@@ -222,7 +229,7 @@ mod tests {
     use super::*;
 
     fn options(out: &Path) -> InitOptions {
-        InitOptions { out: out.to_owned(), groups: Vec::new() }
+        InitOptions { out: out.to_owned(), groups: Vec::new(), host: "localhost".into() }
     }
 
     /// Every file below a folder, with its content.
@@ -305,14 +312,13 @@ mod tests {
         let out = tempfile::tempdir().unwrap();
         // The only group that a test may give files to.
         let group = fs::metadata(out.path()).unwrap().gid();
-        let options = InitOptions { out: out.path().to_owned(), groups: vec![("web".into(), group)] };
-        write_all(&options).unwrap();
+        write_all(&InitOptions { groups: vec![("web".into(), group)], ..options(out.path()) }).unwrap();
         let mode = |path: &str| fs::metadata(out.path().join(path)).unwrap().mode() & 0o7777;
         assert_eq!((mode("web"), mode("web/cluster.keys")), (0o750, 0o440));
         assert_eq!((mode("manager"), mode("manager/api.token")), (0o700, 0o400));
         assert_eq!((mode(AUTHORITY), mode("authority/cluster.keys")), (0o700, 0o600));
 
-        write_all(&InitOptions { out: out.path().to_owned(), groups: Vec::new() }).unwrap();
+        write_all(&options(out.path())).unwrap();
         assert_eq!(mode("web"), 0o750, "a run that names no group locks nobody out");
     }
 
@@ -320,10 +326,13 @@ mod tests {
     fn mistakes_are_named() {
         let out = tempfile::tempdir().unwrap();
         let groups = vec![("wep".into(), 1)];
-        let error = write_all(&InitOptions { out: out.path().to_owned(), groups }).unwrap_err().to_string();
+        let error = write_all(&InitOptions { groups, ..options(out.path()) }).unwrap_err().to_string();
         assert!(error.starts_with("there is no service wep; the services are web, "), "{error}");
         assert_eq!(fs::read_dir(out.path()).unwrap().count(), 0, "nothing was written");
         assert!(parse_group("web").is_err() && parse_group("web=x").is_err());
+        let error = write_all(&InitOptions { host: "my host".into(), ..options(out.path()) }).unwrap_err().to_string();
+        assert!(error.contains("\"my host\" is not a DNS name"), "{error}");
+        fs::remove_dir_all(out.path().join(AUTHORITY)).unwrap();
 
         fs::create_dir(out.path().join(AUTHORITY)).unwrap();
         fs::write(out.path().join("authority/api.token"), "\n").unwrap();

@@ -10,6 +10,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt::Display,
     fs,
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
@@ -76,7 +77,7 @@ async fn every_item_arrives_once_though_the_leader_is_stopped_in_mid_flow() {
     .await;
     assert!(seen < products, "all {seen} items were there before the leader could be stopped");
     problem(dev.bare_post(old.id, "stop").send().await.unwrap(), 401).await;
-    assert_eq!(dev.post(old.id, "stop").await.status(), StatusCode::NO_CONTENT);
+    assert_eq!(dev.post("leader", "stop").await.status(), StatusCode::NO_CONTENT);
 
     let stopped = dev.nodes().await.into_iter().find(|node| node.id == old.id).unwrap();
     assert!(!stopped.running && stopped.role.is_none(), "{stopped:?}");
@@ -258,12 +259,12 @@ impl Dev {
         Some(Leader { id: leader.id, url: leader.url.clone(), term: leader.term? })
     }
 
-    async fn post(&self, node: u16, action: &str) -> reqwest::Response {
+    async fn post(&self, node: impl Display, action: &str) -> reqwest::Response {
         let token = fs::read_to_string(self.folder.join(&self.table["token"])).unwrap();
         self.bare_post(node, action).bearer_auth(token).send().await.unwrap()
     }
 
-    fn bare_post(&self, node: u16, action: &str) -> reqwest::RequestBuilder {
+    fn bare_post(&self, node: impl Display, action: &str) -> reqwest::RequestBuilder {
         let url = format!("{}/{node}/{action}", self.table["control"]);
         self.visitor.client().post(url).timeout(PATIENCE)
     }

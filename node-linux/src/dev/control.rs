@@ -1,4 +1,4 @@
-//! `GET /v1/dev/nodes`, `POST /v1/dev/nodes/{id}/stop` and `…/start`.
+//! `GET /v1/dev/nodes`, `POST /v1/dev/nodes/{id}/stop` and `…/start`, and `POST /v1/dev/nodes/leader/stop`.
 
 use std::sync::Arc;
 
@@ -31,6 +31,7 @@ struct NodeView {
 pub(super) fn routes(nodes: Arc<Nodes>, bearer: Bearer) -> Router {
     let routes = Router::new()
         .route("/v1/dev/nodes", get(list))
+        .route("/v1/dev/nodes/leader/stop", post(stop_leader))
         .route("/v1/dev/nodes/{id}/stop", post(stop))
         .route("/v1/dev/nodes/{id}/start", post(start));
     guarded(routes, bearer).with_state(nodes)
@@ -55,6 +56,13 @@ async fn list(State(nodes): State<Arc<Nodes>>) -> Json<Vec<NodeView>> {
 
 async fn stop(State(nodes): State<Arc<Nodes>>, Path(id): Path<u16>) -> Result<StatusCode, Problem> {
     nodes.stop(id).await.map(|()| StatusCode::NO_CONTENT).map_err(|error| problem(&error))
+}
+
+async fn stop_leader(state: State<Arc<Nodes>>) -> Result<StatusCode, Problem> {
+    match state.leader() {
+        Some(leader) => stop(state, Path(leader.id.0)).await,
+        None => Err(Problem::new(StatusCode::CONFLICT).with_detail("no node leads at this moment".to_owned())),
+    }
 }
 
 async fn start(State(nodes): State<Arc<Nodes>>, Path(id): Path<u16>) -> Result<StatusCode, Problem> {

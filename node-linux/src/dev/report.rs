@@ -31,11 +31,11 @@ pub(super) fn print_table(plan: &Plan) {
     row("ftp", format!("ftp://{}/", addresses.ftp), "processed data on their way");
     row("mail", plan.data.join("mail").display().to_string(), "one file a mail");
     row("token", plan.token_file.display().to_string(), "for POST: Authorization: Bearer …");
-    row("control", format!("http://{}/v1/dev/nodes", addresses.control), "POST …/1/stop, POST …/1/start");
-    println!("\nStop the leader, here node 1, and watch another take over:");
+    row("control", format!("http://{}/v1/dev/nodes", addresses.control), "POST …/leader/stop, …/1/stop, …/1/start");
+    println!("\nStop the leader, and watch another take over:");
     let token = plan.token_file.display();
     println!(
-        "curl -X POST -H \"Authorization: Bearer $(cat {token})\" http://{}/v1/dev/nodes/1/stop\n",
+        "curl -X POST -H \"Authorization: Bearer $(cat {token})\" http://{}/v1/dev/nodes/leader/stop\n",
         addresses.control
     );
 }
