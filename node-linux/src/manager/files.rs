@@ -26,8 +26,10 @@ const FILE_SIZE_MAX: u64 = 64 * 1024 * 1024;
 const SECOND_LOOK: Duration = Duration::from_secs(10);
 /// Longest wait for another attempt at a file that cannot be had.
 const RETRY_MAX: Duration = Duration::from_secs(600);
-/// Time for one round, however many files there are: the next goes on where this one ended.
-const ROUND_TIMEOUT: Duration = Duration::from_secs(600);
+/// Time after which a round begins with no other file, however many there are: the next goes on where this one ended.
+const ROUND_TIME: Duration = Duration::from_secs(600);
+/// Time for one file: more than the slowest transfer may take, and its way to the leader.
+const FILE_TIMEOUT: Duration = Duration::from_secs(1200);
 
 /// Name of the turn that a manager has while it fetches: no file travels to two of them.
 const TURN: &str = "symphony.files";
@@ -79,8 +81,8 @@ enum RoundError {
     Database(#[from] DatabaseError),
     #[error("no leader takes files: {0}")]
     Leader(String),
-    #[error("the round took too long")]
-    Timeout,
+    #[error("{path} took longer than {FILE_TIMEOUT:?}", path = .0)]
+    Timeout(String),
 }
 
 impl Files {
@@ -110,10 +112,9 @@ impl Files {
         let second_look = self.every.min(SECOND_LOOK);
         let mut backoff = Backoff::new(second_look, self.every);
         loop {
-            let round = async { timeout(ROUND_TIMEOUT, self.round()).await.unwrap_or(Err(RoundError::Timeout)) };
             let result = tokio::select! {
                 () = shutdown.cancelled() => return,
-                result = round => result,
+                result = self.round() => result,
             };
             if result.is_ok() {
                 backoff.reset();
@@ -159,11 +160,16 @@ impl Files {
         }
         // Until the leader has every file, and with it the ledger that the next manager asks.
         let Some(_turn) = self.database.take_turn(TURN).await? else { return Ok(Seen::Unsettled) };
+        let begun = Instant::now();
         for file in stable {
+            if begun.elapsed() > ROUND_TIME {
+                return Ok(Seen::Unsettled);
+            }
             if self.database.has_file(&file.path, file.size, file.modified_at_ms).await? {
                 self.memory.done.insert(state(&file));
             } else {
-                let delivered = self.fetch_and_deliver(ftp, &file).await;
+                let delivered = timeout(FILE_TIMEOUT, self.fetch_and_deliver(ftp, &file)).await;
+                let delivered = delivered.unwrap_or_else(|_| Err(RoundError::Timeout(file.path.clone())));
                 match &delivered {
                     Ok(true) => {}
                     // Whichever file it met: only its place in line changes.

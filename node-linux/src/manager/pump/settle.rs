@@ -8,8 +8,9 @@ use tokio::time::timeout;
 
 use crate::manager::dead_letters::DeadLetters;
 
-/// Time for the broker to take a settlement.
-const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for the broker to take a settlement: more than the link and the confirm of a dead letter's copy may take, which
+/// would otherwise be made again with the next delivery.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// The message is stored.
 pub(super) async fn ack(delivery: Delivery) {

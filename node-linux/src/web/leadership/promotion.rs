@@ -120,14 +120,31 @@ impl<F: Fence> Promotion<F> {
     async fn play(&self, part: Part, reports: &mut mpsc::Receiver<Token>) {
         if part.is_leader {
             let token = Token { term: part.term, holder: self.task.me };
-            tokio::select! {
-                () = self.lead(token.clone()) => {}
-                () = until_reported(reports, &token) => {}
+            loop {
+                tokio::select! {
+                    () = self.lead(token.clone()) => break,
+                    () = until_reported(reports, &token) => {}
+                }
+                self.show(FenceView { term: part.term, ..FenceView::default() });
+                if self.fence_moved_on(&token).await {
+                    break;
+                }
+                warn!(term = part.term, "the database has lost this term's fence: it is raised again");
             }
             warn!(term = part.term, "the fence is elsewhere: no writes under this term");
             self.show(FenceView { term: part.term, ..FenceView::default() });
         }
         self.follow(part).await;
+    }
+
+    /// Whether a later leader has raised the fence. If not, the database is not the one it was: an older copy has taken
+    /// its place.
+    async fn fence_moved_on(&self, token: &Token) -> bool {
+        match timeout(FENCE_TIMEOUT, self.task.fence.leader()).await {
+            Ok(Ok(Some(at))) => at.token.term >= token.term && at.token != *token,
+            // Whoever is to raise it asks again.
+            _ => false,
+        }
     }
 
     /// Raises the fence, then acts as leader; returns when the database says that the fence is elsewhere.
@@ -351,16 +368,35 @@ mod tests {
 
     #[tokio::test]
     async fn a_fence_that_moved_on_ends_the_promotion_until_the_next_term() {
-        let mut node = start_with(Door::new(0, true));
+        let door = Door::new(0, true);
+        let mut node = start_with(door.clone());
         node.election.send_replace(won(4));
         promoted_becomes(&mut node, token(4)).await;
         node.handle.fenced(&Token { term: 3, holder: 1 });
         tokio::task::yield_now().await;
         assert_eq!(node.handle.current().promoted, token(4), "news of an earlier term is old");
+        door.at.send_replace(Some(Leader { token: Token { term: 5, holder: 2 }, url: "http://two".into() }));
         node.handle.fenced(&Token { term: 4, holder: 1 });
         promoted_becomes(&mut node, None).await;
         node.election.send_replace(won(6));
         promoted_becomes(&mut node, token(6)).await;
+    }
+
+    #[tokio::test]
+    async fn a_fence_that_an_older_copy_of_the_database_has_forgotten_is_raised_again() {
+        let door = Door::new(0, true);
+        let mut node = start_with(door.clone());
+        node.election.send_replace(won(4));
+        promoted_becomes(&mut node, token(4)).await;
+        let older = Leader { token: Token { term: 2, holder: 3 }, url: "http://three".into() };
+        for forgotten in [Some(older), None] {
+            door.at.send_replace(forgotten);
+            node.handle.fenced(&Token { term: 4, holder: 1 });
+            let mut at = door.at.subscribe();
+            let raised = at.wait_for(|at| at.as_ref().map(|leader| leader.token.clone()) == token(4));
+            timeout(Duration::from_secs(10), raised).await.unwrap().unwrap();
+            promoted_becomes(&mut node, token(4)).await;
+        }
     }
 
     #[tokio::test]
