@@ -11,7 +11,7 @@ use crate::tls::Refusal;
 #[non_exhaustive]
 pub enum DatabaseError {
     /// The token is not the current one: this leader has been replaced, by the leader named.
-    #[error("stale leader: the fence is at {0:?}")]
+    #[error("the leader has been replaced{}", successor(.0.as_ref()))]
     Fenced(Option<Leader>),
     /// The database is another cluster's, the one named: this one must not raise its fence.
     #[error("the database is that of the cluster {0:?}, and no other writes to it")]
@@ -22,6 +22,10 @@ pub enum DatabaseError {
     /// The URL, the schema or the request is wrong.
     #[error("database: {0}")]
     Invalid(String),
+}
+
+fn successor(leader: Option<&Leader>) -> String {
+    leader.map_or_else(String::new, |Leader { token, .. }| format!(" by node {} in term {}", token.holder, token.term))
 }
 
 impl From<sqlx::Error> for DatabaseError {

@@ -51,7 +51,7 @@ pub struct WebClient {
 #[non_exhaustive]
 pub enum ClientError {
     /// The node does not lead the term of the request (421), or sends elsewhere (307): find the leader again.
-    #[error("not the leader (the node knows term {term:?} and leader {leader:?})")]
+    #[error("not the leader; {}", known(*term, leader.as_ref()))]
     NotLeader {
         /// Term that the node knows.
         term: Option<u64>,
@@ -242,6 +242,15 @@ impl WebClient {
         read(self.inquire(url).await?).await
     }
 
+    /// As [`WebClient::trace`], at a scraper, which wants no token and is given none.
+    ///
+    /// # Errors
+    /// Those of [`WebClient::trace`], but for 401.
+    pub async fn trace_at_scraper(&self, scraper_base_url: &str, item: &str) -> Result<TraceResponse, ClientError> {
+        let url = join(scraper_base_url, &format!("/v1/trace?{}", query("item", item)));
+        read(accept(send(self.client.get(url).timeout(DEAD_LETTERS_TIMEOUT)).await?).await?).await
+    }
+
     /// The answer to a question for which the manager wants the token.
     async fn inquire(&self, url: String) -> Result<Response, ClientError> {
         accept(send(self.signed(self.client.get(url)).timeout(DEAD_LETTERS_TIMEOUT)).await?).await
@@ -256,6 +265,15 @@ impl WebClient {
             Some(bearer) => request.header(AUTHORIZATION, bearer.header()),
             None => request,
         }
+    }
+}
+
+/// What a node that does not lead knows, in words.
+fn known(term: Option<u64>, leader: Option<&LeaderInfo>) -> String {
+    match (leader, term) {
+        (Some(leader), _) => format!("that is node {} in term {}", leader.node, leader.term),
+        (None, Some(term)) => format!("the node knows of none in term {term}"),
+        (None, None) => "the node knows of none".to_owned(),
     }
 }
 

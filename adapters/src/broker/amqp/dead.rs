@@ -28,7 +28,7 @@ pub(super) async fn list(
     id: Option<&str>,
     limit: usize,
 ) -> Result<Vec<DeadLetter>, BrokerError> {
-    within_time(async {
+    let work = async {
         let _turn = publisher.desk.lock().await;
         let mut desk = Desk::open(publisher, topology).await?;
         let (mut letters, mut size) = (Vec::new(), 0);
@@ -43,16 +43,16 @@ pub(super) async fn list(
         }
         desk.close().await?;
         Ok(letters)
-    })
-    .await
+    };
+    timeout(TIMEOUT, work).await.unwrap_or_else(|_| Err(late("")))
 }
 
 /// See [`crate::broker::Broker::replay`]. A letter is in the queue again, confirmed, before it leaves the dead ones.
 pub(super) async fn replay(publisher: &Publisher, topology: &Topology, id: Option<&str>) -> Result<u64, BrokerError> {
-    within_time(async {
+    let mut replayed = 0;
+    let work = async {
         let _turn = publisher.desk.lock().await;
         let mut desk = Desk::open(publisher, topology).await?;
-        let mut replayed = 0;
         while let Some((letter, tag)) = desk.next().await? {
             if letter.is_meant(id) && !letter.message.id.is_empty() {
                 publisher.publish_again(&letter.message).await?;
@@ -60,15 +60,16 @@ pub(super) async fn replay(publisher: &Publisher, topology: &Topology, id: Optio
                 replayed += 1;
             }
         }
-        desk.close().await?;
-        Ok(replayed)
-    })
-    .await
+        desk.close().await
+    };
+    match timeout(TIMEOUT, work).await {
+        Ok(done) => done.map(|()| replayed),
+        Err(_) => Err(late(&format!("; {replayed} are in the queue again, the others when this is repeated"))),
+    }
 }
 
-async fn within_time<T>(work: impl Future<Output = Result<T, BrokerError>>) -> Result<T, BrokerError> {
-    let late = || BrokerError::Disconnected("the broker did not show its dead letters in time".into());
-    timeout(TIMEOUT, work).await.unwrap_or_else(|_| Err(late()))
+fn late(so_far: &str) -> BrokerError {
+    BrokerError::Disconnected(format!("the broker did not show all of its dead letters in time{so_far}"))
 }
 
 /// A channel with letters laid out on it.
