@@ -98,7 +98,8 @@ pub struct Election<const PEERS_MAX: usize> {
     config: Settings,
     now: Instant,
     /// Until when this node stands by the leader it has heard; after a start also by one it may have forgotten, without
-    /// end until it can first speak: a peer that knows better must have the time to say so, however slow the disk is.
+    /// end until it can first speak, and it does not campaign before either: a peer that knows better must have the time
+    /// to say so, however slow the disk is.
     sticky_until: Instant,
     /// Term of that leader.
     sticky_term: Term,
@@ -114,7 +115,8 @@ pub struct Election<const PEERS_MAX: usize> {
 
 impl<const PEERS_MAX: usize> Election<PEERS_MAX> {
     /// Starts as a follower, with the boot counted up. It sends nothing before that is saved, and stands by an unknown
-    /// leader for an election timeout, because a leader may hold a lease by a promise that this node has forgotten.
+    /// leader for an election timeout from then on, because a leader may hold a lease by a promise that this node has
+    /// forgotten.
     #[cfg(feature = "messages")]
     pub fn new(config: Config<PEERS_MAX>, mut saved: Saved<PEERS_MAX>, now: Instant) -> Self {
         saved.count_start();
@@ -128,10 +130,8 @@ impl<const PEERS_MAX: usize> Election<PEERS_MAX> {
         let gate = Gate::changed(saved);
         let peers = config.map_peers(|peer| Peer::new(*peer, now));
         let Config { settings: config, seed, .. } = config;
-        let mut rng = Rng::new([seed, u64::from(config.own.id.0), u64::from(gate.saved().boot.0)]);
+        let rng = Rng::new([seed, u64::from(config.own.id.0), u64::from(gate.saved().boot.0)]);
         let preferred = config.own.id;
-        let mut timers = Timers::stopped();
-        timers.start(Timer::Election, after(now, patience(&config.timing, &mut rng)));
         let mut stats = Stats::new(now);
         if gate.saved().retired {
             stats.note(now, Reason::Retired);
@@ -142,7 +142,7 @@ impl<const PEERS_MAX: usize> Election<PEERS_MAX> {
             state: State::Follower,
             leader: None,
             peers,
-            timers,
+            timers: Timers::stopped(),
             rng,
             now,
             sticky_until: Instant::MAX,
@@ -208,6 +208,7 @@ impl<const PEERS_MAX: usize> Election<PEERS_MAX> {
         if self.gate.acknowledge(saved) {
             if self.sticky_until == Instant::MAX {
                 self.sticky_until = after(now, self.config.timing.election_timeout_min);
+                self.restart_election_timer();
             }
             self.count_own_vote();
         }

@@ -36,7 +36,7 @@ impl<const PEERS_MAX: usize> Endpoint<PEERS_MAX> {
     /// Starts a node with the record it saved last, or with [`Saved::provision`] on its very first start.
     ///
     /// The first thing it wants is its record saved, with the boot counted up. Until that is acknowledged it sends
-    /// nothing, and for the shortest election timeout after that it votes for nobody.
+    /// nothing, and for the shortest election timeout after that it votes for nobody and does not campaign.
     #[must_use]
     pub fn new(config: Config<PEERS_MAX>, mut saved: Saved<PEERS_MAX>, now: Instant) -> Self {
         saved.count_start();

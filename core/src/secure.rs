@@ -81,9 +81,10 @@
 //!
 //! Every member has the key: whoever steals one node can speak for all. A node whose record was put back to an older
 //! state is found out by any peer that met a later start of it or got a later vote from it, and not before it reaches
-//! such a peer: for one shortest election timeout after a start it votes for nobody, so that it has time to. What peers
-//! know of its votes is lost when they restart themselves. Two nodes that have both just started, and meet in a flood of
-//! forged hellos of both their names, may have to wait until it ends.
+//! such a peer: for one shortest election timeout after it can first speak it votes for nobody and does not campaign, so
+//! that it has time to; an answer that takes longer than a heartbeat interval may come too late. What peers know of its
+//! votes is lost when they restart themselves. Two nodes that have both started since they last met, and meet again in a
+//! flood of forged hellos of both their names, may have to wait until it ends.
 
 mod aead;
 mod alarm;

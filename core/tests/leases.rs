@@ -274,3 +274,20 @@ fn the_grace_after_a_start_counts_from_the_first_save() {
     solo.pass(1);
     assert_eq!(verdict(&solo.get(3, 6, vote)), Some(Verdict::Granted), "later saves give no more grace");
 }
+
+/// Nor does it ask for votes before: its own record may be the old one.
+#[test]
+fn a_node_does_not_campaign_before_that_grace_is_over() {
+    let mut solo = Solo::voters(3);
+    solo.restart();
+    for _ in 0..TIMEOUT_MAX * 3 {
+        solo.pass(1);
+        solo.node.handle_timeout(solo.now);
+    }
+    solo.save();
+    for _ in 1..TIMEOUT_MIN {
+        assert_eq!(solo.wait(1), []);
+    }
+    assert_eq!((solo.role(), solo.node.stats().pre_votes), (Role::Follower, 0));
+    solo.wait_for_pre_votes();
+}

@@ -9,10 +9,10 @@ use symphony_core::Duration;
 use super::debug::Tree;
 
 /// The timer that ends a wait for a leader or a campaign: a node that is told the time waits for it where it must.
-const ELECTION_SLOT: usize = 0;
+pub(super) const ELECTION_SLOT: usize = 2;
 
 /// The timer that only repeats messages.
-const PULSE_SLOT: usize = 1;
+const PULSE_SLOT: usize = 3;
 
 /// Instants as ages and waits, in steps of the node's clock.
 pub(super) struct Clock {
@@ -43,11 +43,11 @@ impl Clock {
         for (key, value) in &election.fields {
             match *key {
                 // These never change, or are told to the host alone.
-                "config" | "quorum" | "rng" | "now" | "stats" | "reported" => {}
+                "config" | "rng" | "now" | "stats" | "reported" => {}
                 "gate" => write_gate(value, text),
                 "timers" => self.write_timers(value, text),
                 // Read for the milliseconds in a refusal, and where priorities differ.
-                "heard_at" | "transfers_failed" => {}
+                "heard_at" | "transfers_unproved" | "preferred" => {}
                 // Read together with the moment that it belongs to.
                 "sticky_term" if !sticky => {}
                 "sticky_until" => self.write_deadline(value, text),

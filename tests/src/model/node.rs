@@ -7,7 +7,7 @@ use symphony_core::{
 
 use super::{
     Bound, Fault, NODES, broken,
-    canonical::{self, Clock},
+    canonical::{self, Clock, ELECTION_SLOT},
     debug::Tree,
     said::{Arrival, Kind, Shown},
 };
@@ -227,7 +227,7 @@ impl Node {
             broken |= broken::COUNTED_EARLY;
         }
         self.round = if state.name == "PreCandidate" { Stamp(state.field("round").number()) } else { Stamp(0) };
-        self.election_ends = election.field("timers").inner().elements().next().map_or(0, Tree::number);
+        self.election_ends = election.field("timers").inner().elements().nth(ELECTION_SLOT).map_or(0, Tree::number);
         self.digest = self.digest_of(election);
         broken
     }
@@ -283,4 +283,22 @@ fn config(own: usize) -> Config<PEERS> {
     let members = [1, 2, 3].map(Member::voter);
     let keys = KeyRing::new(Key::new(1, [1; 32]));
     Config::new(ClusterId([1; 16]), id(own), &members, timing, keys, 0).expect("the configuration is valid")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_runs_in_a_node_that_may_speak_is_its_election_timer() {
+        let bound = Bound { term_max: 1, finer: false, fault: None };
+        let node = Node::new(0, false);
+        let node = node.after(Event::Stored, &bound).unwrap().node.after(Event::Acknowledged, &bound).unwrap().node;
+        let text = format!("{:?}", node.election);
+        let timers = Tree::read(&text);
+        let running: Vec<_> =
+            timers.field("timers").inner().elements().map(|timer| timer.number() < u64::MAX).collect();
+        assert_eq!(running.iter().position(|runs| *runs), Some(ELECTION_SLOT));
+        assert_eq!(running.iter().filter(|runs| **runs).count(), 1);
+    }
 }
