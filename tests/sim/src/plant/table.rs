@@ -142,7 +142,11 @@ pub const ELECTION: &[Plant] = &[
     Plant {
         name: "no-wait-after-restart",
         breaks: "a node that has just started votes at once, whatever it promised before",
-        substitutions: &[change("election.rs", "sticky_until: Instant::MAX,", "sticky_until: now,")],
+        substitutions: &[change(
+            "election.rs",
+            "self.sticky_until = after(now, self.config.timing.election_timeout_min);",
+            "self.sticky_until = now;",
+        )],
     },
     Plant {
         name: "lease-from-receipt",
