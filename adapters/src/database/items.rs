@@ -185,7 +185,8 @@ async fn upsert<'a>(
     let mut latest: BTreeMap<&str, (&Item, u64)> = BTreeMap::new();
     for item in items {
         let (kept, revisions) = latest.entry(&item.id).or_insert((item, 0));
-        *revisions = if effect == Effect::Next { *revisions + 1 } else { 1 };
+        // Revisions are counted by message.
+        *revisions += u64::from(effect == Effect::Next);
         if item.scraped_at_ms >= kept.scraped_at_ms {
             *kept = item;
         }

@@ -71,7 +71,7 @@ pub struct StoredItem {
     pub stored_at_ms: i64,
     /// Term under which it was last changed.
     pub term: u64,
-    /// Times the item was stored with new content, from 1.
+    /// Messages that have changed the item, from 1.
     pub revision: u64,
 }
 
