@@ -149,7 +149,8 @@ def check_secrets(workloads):
                 options = made.get(name) or made.get(name.replace(role, "$role"))
                 if not options:
                     sys.exit(f"{role}: docs/operations.md makes no secret {name}")
-                files |= set(re.findall(r"--from-file=([^=\s]+)", options))
+                # What kubectl names a file: by what stands before `=`, else by the file's own name.
+                files |= {pathlib.PurePath(told).name for told in re.findall(r"--from-file=([^=\s]+)", options)}
         for variable in pod["containers"][0]["env"]:
             path = pathlib.PurePath(variable.get("value", ""))
             if path.parent == pathlib.PurePath("/run/symphony") and path.name not in files:
