@@ -148,6 +148,15 @@ fn key(id: u8) -> Key {
     Key::new(id, [id; 32])
 }
 
+/// Waits until something has come to be of which nobody is told.
+async fn until(what: &str, condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "{what}: not in time; {}", metrics::install().render());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 /// What the process has counted under `name`, for a node; 0 if nothing.
 fn counted(name: &str, labels: &str) -> u64 {
     let metrics = metrics::install().render();
@@ -232,12 +241,8 @@ async fn the_key_is_changed_under_a_leader_that_stays() {
             driver.set_keys(keys.clone()).await.unwrap();
             // The leader's lease is kept by answers that arrive.
             let lease = cluster.see(before.0, |status| status.lease.is_some()).await.lease.unwrap();
-            // Nobody is told of that.
-            let deadline = Instant::now() + PATIENCE;
-            while cluster.drivers[&before.0].status().borrow().lease.is_none_or(|later| later == lease) {
-                assert!(Instant::now() < deadline, "the lease is not renewed");
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
+            let status = cluster.drivers[&before.0].status();
+            until("a longer lease", || status.borrow().lease.is_some_and(|later| later != lease)).await;
         }
     }
     assert_eq!(cluster.leader().await, before);
@@ -254,11 +259,7 @@ async fn a_node_that_lost_its_record_retires_for_good() {
     let retired = cluster.see(lost, |status| status.retirement().is_some()).await;
     assert!(matches!(retired.retirement(), Some(Retirement::IdTaken { .. })), "{retired:?}");
     // It is known before it is saved.
-    let deadline = Instant::now() + PATIENCE;
-    while !store::read(&cluster.state(lost)).unwrap().retired {
-        assert!(Instant::now() < deadline, "its record never says so");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("a record that says so", || store::read(&cluster.state(lost)).unwrap().retired).await;
 
     cluster.stop(lost).await;
     cluster.restart(lost).await;
@@ -283,11 +284,7 @@ async fn a_node_with_a_wrong_key_is_refused_counted_and_disturbs_nobody() {
     let socket = udp::bind(cluster.names[&NodeId(wrong)].parse().unwrap()).await.unwrap();
     let members: Vec<Member> = cluster.names.keys().map(|id| Member::voter(id.0)).collect();
     cluster.start_node_with(wrong, socket, &members, KeyRing::new(Key::new(1, [0xEE; 32])));
-    let deadline = Instant::now() + PATIENCE;
-    while refused("forged") < 3 {
-        assert!(Instant::now() < deadline, "{}", metrics::install().render());
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("forged datagrams counted", || refused("forged") >= 3).await;
     let status = cluster.drivers[&wrong].status().borrow().clone();
     assert_eq!(status.leader, None, "it hears nobody");
     cluster.see(before.0, |status| status.is_leader() && status.term == before.1).await;

@@ -17,7 +17,7 @@ pub(crate) fn run(options: &TraceOptions, sources: &Sources) -> ExitCode {
     inquiry::run(&options.manager, sources, async |client, url| {
         let manager = client.trace(url, &options.item).await;
         let trace = match &options.scraper {
-            Some(scraper) => together(manager, client.trace_at_scraper(scraper.as_str(), &options.item).await),
+            Some(scraper) => together(manager, client.without_token().trace(scraper.as_str(), &options.item).await),
             None => manager,
         };
         Ok(say(options.manager.json, &trace?, words))

@@ -89,6 +89,12 @@ impl WebClient {
         Ok(Self { client: build(builder(), tls)?, bearer })
     }
 
+    /// The same for a server that is to learn no token.
+    #[must_use]
+    pub fn without_token(&self) -> Self {
+        Self { client: self.client.clone(), bearer: None }
+    }
+
     /// Stores a batch of items under a term: `POST /v1/items`.
     ///
     /// # Errors
@@ -232,23 +238,14 @@ impl WebClient {
         self.instruct(url).await
     }
 
-    /// Where an item has been: `GET /v1/trace`.
+    /// Where an item has been, as a manager or a scraper knows it: `GET /v1/trace`.
     ///
     /// # Errors
-    /// [`ClientError::Unavailable`], or [`ClientError::Refused`] with status 401 without the token, or 404 if nobody has
-    /// seen it.
-    pub async fn trace(&self, manager_base_url: &str, item: &str) -> Result<TraceResponse, ClientError> {
-        let url = join(manager_base_url, &format!("/v1/trace?{}", query("item", item)));
+    /// [`ClientError::Unavailable`], or [`ClientError::Refused`] with status 401 at a manager without the token, or 404 if
+    /// nobody has seen it.
+    pub async fn trace(&self, base_url: &str, item: &str) -> Result<TraceResponse, ClientError> {
+        let url = join(base_url, &format!("/v1/trace?{}", query("item", item)));
         read(self.inquire(url).await?).await
-    }
-
-    /// As [`WebClient::trace`], at a scraper, which wants no token and is given none.
-    ///
-    /// # Errors
-    /// Those of [`WebClient::trace`], but for 401.
-    pub async fn trace_at_scraper(&self, scraper_base_url: &str, item: &str) -> Result<TraceResponse, ClientError> {
-        let url = join(scraper_base_url, &format!("/v1/trace?{}", query("item", item)));
-        read(accept(send(self.client.get(url).timeout(DEAD_LETTERS_TIMEOUT)).await?).await?).await
     }
 
     /// The answer to a question for which the manager wants the token.

@@ -114,7 +114,8 @@ impl LeadershipHandle {
         }
     }
 
-    /// Ends the promotion to `token`: the database says that the fence is elsewhere.
+    /// Ends the promotion to `token`: the database says that the fence is elsewhere. If no later leader has it, it is raised
+    /// again.
     pub fn fenced(&self, token: &Token) {
         // A full channel holds the same news.
         let _ = self.fenced.try_send(token.clone());

@@ -129,20 +129,19 @@ impl<F: Fence> Promotion<F> {
                 if self.fence_moved_on(&token).await {
                     break;
                 }
-                warn!(term = part.term, "the database has lost this term's fence: it is raised again");
+                warn!(term = part.term, "the fence of this term is lost, or cannot be seen: it is raised again");
             }
             warn!(term = part.term, "the fence is elsewhere: no writes under this term");
-            self.show(FenceView { term: part.term, ..FenceView::default() });
         }
         self.follow(part).await;
     }
 
-    /// Whether a later leader has raised the fence. If not, the database is not the one it was: an older copy has taken
-    /// its place.
+    /// Whether a later leader is seen to have raised the fence. If not, an older copy of the database may have taken its
+    /// place.
     async fn fence_moved_on(&self, token: &Token) -> bool {
         match timeout(FENCE_TIMEOUT, self.task.fence.leader()).await {
             Ok(Ok(Some(at))) => at.token.term >= token.term && at.token != *token,
-            // Whoever is to raise it asks again.
+            // Raising it asks again.
             _ => false,
         }
     }
